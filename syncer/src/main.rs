@@ -1,0 +1,2 @@
+//! The `redissync-syncer` command.
+fn main() {}
