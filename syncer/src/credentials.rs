@@ -1,0 +1,158 @@
+//! Who we are to a server. A password is never shown: not in `Debug`, not in an error, not in a log.
+
+use std::{
+    fmt, fs, io,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
+
+/// A password of more than this is a wrong file. Reading on would pull it into memory.
+const PASSWORD_FILE_BYTES_MAX: u64 = 64 << 10;
+
+/// A text that must not be shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a text.
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The text, for the one place that sends it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl Drop for Secret {
+    /// Best effort: copies that the allocator or the kernel made are out of reach.
+    fn drop(&mut self) {
+        let mut bytes = std::mem::take(&mut self.0).into_bytes();
+        bytes.fill(0);
+        std::hint::black_box(&bytes);
+    }
+}
+
+/// What AUTH is sent with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    /// An ACL user (6.0 and newer); `None` is the default user.
+    pub username: Option<String>,
+    /// Its password.
+    pub password: Secret,
+}
+
+/// Where credentials come from. The password's file is read at each use, so a rotated password needs no
+/// restart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Auth {
+    /// An ACL user; `None` is the default user.
+    pub username: Option<String>,
+    /// The file that holds the password.
+    pub password_file: PathBuf,
+}
+
+/// Why there are no credentials. The connection waits (`SourceAuth`, `TargetAuth`) and tries again.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthReadError {
+    /// The file is missing or may not be read.
+    #[error("failed to read the password file {}", path.display())]
+    Read {
+        /// The configured path.
+        path: PathBuf,
+        /// The system's word.
+        source: io::Error,
+    },
+    /// Nothing is in it (a secret that is being written, or a wrong key).
+    #[error("the password file {} is empty", path.display())]
+    Empty {
+        /// The configured path.
+        path: PathBuf,
+    },
+    /// It is not text, or too long for a password.
+    #[error("the password file {} holds no password: it must be UTF-8 text of at most 64 KiB", path.display())]
+    NotText {
+        /// The configured path.
+        path: PathBuf,
+    },
+}
+
+impl Auth {
+    /// Reads the file. One newline at its end (with or without a carriage return) does not count: editors
+    /// put it there.
+    pub fn read(&self) -> Result<Credentials, AuthReadError> {
+        let path = || self.password_file.clone();
+        let mut text = read_bounded(&self.password_file)
+            .map_err(|source| AuthReadError::Read { path: path(), source })?
+            .ok_or_else(|| AuthReadError::NotText { path: path() })?;
+        if text.ends_with('\n') {
+            text.pop();
+            if text.ends_with('\r') {
+                text.pop();
+            }
+        }
+        if text.is_empty() {
+            return Err(AuthReadError::Empty { path: path() });
+        }
+        Ok(Credentials { username: self.username.clone(), password: Secret::new(text) })
+    }
+}
+
+/// `None` if it is too long or no text.
+fn read_bounded(path: &Path) -> io::Result<Option<String>> {
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(PASSWORD_FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > PASSWORD_FILE_BYTES_MAX {
+        return Ok(None);
+    }
+    Ok(String::from_utf8(bytes).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn auth(directory: &tempfile::TempDir) -> Auth {
+        Auth { username: Some("sync".to_owned()), password_file: directory.path().join("p") }
+    }
+
+    #[test]
+    fn the_file_is_read_each_time_and_one_newline_is_trimmed() {
+        let directory = tempfile::tempdir().unwrap();
+        let auth = auth(&directory);
+        assert!(matches!(auth.read(), Err(AuthReadError::Read { .. })));
+        for (content, password) in
+            [("one", "one"), ("two\n", "two"), ("three\r\n", "three"), (" x \n\n", " x \n")]
+        {
+            fs::write(&auth.password_file, content).unwrap();
+            assert_eq!(auth.read().unwrap().password.expose(), password);
+        }
+    }
+
+    #[test]
+    fn a_file_without_a_password_is_said_to_have_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let auth = auth(&directory);
+        fs::write(&auth.password_file, "\n").unwrap();
+        assert!(matches!(auth.read(), Err(AuthReadError::Empty { .. })));
+        fs::write(&auth.password_file, [0xff, 0xfe]).unwrap();
+        assert!(matches!(auth.read(), Err(AuthReadError::NotText { .. })));
+        fs::write(&auth.password_file, "x".repeat((64 << 10) + 1)).unwrap();
+        assert!(matches!(auth.read(), Err(AuthReadError::NotText { .. })));
+    }
+
+    #[test]
+    fn a_secret_is_never_shown() {
+        let credentials =
+            Credentials { username: None, password: Secret::new("hunter2".to_owned()) };
+        let shown = format!("{credentials:?} {credentials:#?}");
+        assert!(!shown.contains("hunter2") && shown.contains("***"), "{shown}");
+    }
+}
