@@ -1,0 +1,247 @@
+//! The rules that the file's shape cannot say, field by field, in the order of the file.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use super::{ConfigError, Endpoint, Site, SpoolSettings, ValidatedConfig};
+use crate::{
+    address::{HostPort, InvalidHostPort},
+    contract::{AuthConfig, EndpointConfig, SentinelConfig, SpoolConfig, SyncerConfig},
+    credentials::Auth,
+    quantity::{Bytes, Span},
+};
+
+/// The length that an annotation or a label's prefix of Kubernetes may have; the record's key stays short.
+const PAIR_ID_LENGTH_MAX: usize = 253;
+/// The length of a DNS label.
+const SITE_NAME_LENGTH_MAX: usize = 63;
+/// Deployments have 3 to 7; each is polled and subscribed to, so a list by mistake must not become a flood.
+const SENTINELS_MAX: usize = 32;
+/// Less would not hold one segment and a large value's head.
+const SPOOL_BYTES_MIN: Bytes = Bytes(1 << 20);
+const SPOOL_BYTES_DEFAULT_RETENTION: u64 = 1 << 30;
+/// A year: more is a slip of the unit.
+const RETENTION_AGE_MAX: Span = Span::hours(8760);
+
+fn wrong(field: impl Into<String>, problem: impl Into<String>) -> ConfigError {
+    ConfigError::Field { field: field.into(), problem: problem.into() }
+}
+
+pub(super) fn validate(config: SyncerConfig) -> Result<ValidatedConfig, ConfigError> {
+    let SyncerConfig { pair_id, source, target, full_copy, spool, paused, server, drain_seconds } =
+        config;
+    check_word("pairID", &pair_id, "._/-", PAIR_ID_LENGTH_MAX)?;
+    let source = site("source", source)?;
+    let target = site("target", target)?;
+    check_distinct(&source, &target)?;
+    if !(1..=3600).contains(&drain_seconds) {
+        return Err(wrong(
+            "drainSeconds",
+            format!("{drain_seconds} is out of range: choose 1 to 3600"),
+        ));
+    }
+    Ok(ValidatedConfig {
+        pair_id,
+        source,
+        target,
+        on_existing_data: full_copy.on_existing_data,
+        spool: spool_settings(spool)?,
+        paused,
+        listen: listen_address(&server.listen)?,
+        drain: Duration::from_secs(drain_seconds),
+    })
+}
+
+/// Letters, digits and `others`.
+fn check_word(
+    field: &str,
+    value: &str,
+    others: &str,
+    length_max: usize,
+) -> Result<(), ConfigError> {
+    if value.is_empty() {
+        return Err(wrong(field, "must not be empty: give it a name"));
+    }
+    if value.len() > length_max {
+        let length = value.len();
+        return Err(wrong(
+            field,
+            format!("has {length} characters: shorten it to at most {length_max}"),
+        ));
+    }
+    match value.chars().find(|c| !c.is_ascii_alphanumeric() && !others.contains(*c)) {
+        Some(odd) => Err(wrong(
+            field,
+            format!("'{value}' has {odd:?}: use letters, digits and '{others}' only"),
+        )),
+        None => Ok(()),
+    }
+}
+
+fn site(field: &str, config: EndpointConfig) -> Result<Site, ConfigError> {
+    let EndpointConfig { name, standalone, sentinel, auth } = config;
+    check_word(&format!("{field}.name"), &name, "._-", SITE_NAME_LENGTH_MAX)?;
+    let endpoint = match (standalone, sentinel) {
+        (Some(node), None) => Endpoint::Standalone {
+            address: host_port(&format!("{field}.standalone.address"), &node.address)?,
+        },
+        (None, Some(sentinel)) => sentinels(&format!("{field}.sentinel"), sentinel)?,
+        (None, None) => {
+            return Err(wrong(field, "has no topology: add either standalone or sentinel"));
+        }
+        (Some(_), Some(_)) => {
+            return Err(wrong(field, "has both standalone and sentinel: keep exactly one"));
+        }
+    };
+    Ok(Site { name, endpoint, auth: credentials(&format!("{field}.auth"), auth)? })
+}
+
+fn sentinels(field: &str, config: SentinelConfig) -> Result<Endpoint, ConfigError> {
+    let SentinelConfig { master_name, endpoints, auth } = config;
+    let name_field = format!("{field}.masterName");
+    if master_name.is_empty() {
+        return Err(wrong(
+            name_field,
+            "must not be empty: it is the name in the sentinels' 'sentinel monitor' line",
+        ));
+    }
+    if master_name.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err(wrong(name_field, format!("{master_name:?} has white space: a name has none")));
+    }
+    if endpoints.is_empty() || endpoints.len() > SENTINELS_MAX {
+        let count = endpoints.len();
+        return Err(wrong(
+            format!("{field}.endpoints"),
+            format!("has {count} entries: give 1 to {SENTINELS_MAX}, each host:port of a sentinel"),
+        ));
+    }
+    let mut addresses: Vec<HostPort> = Vec::with_capacity(endpoints.len());
+    for (index, text) in endpoints.iter().enumerate() {
+        let entry = format!("{field}.endpoints[{index}]");
+        let address = host_port(&entry, text)?;
+        if addresses.contains(&address) {
+            return Err(wrong(entry, format!("'{address}' stands there twice: remove one")));
+        }
+        addresses.push(address);
+    }
+    Ok(Endpoint::Sentinel {
+        master_name,
+        endpoints: addresses,
+        auth: credentials(&format!("{field}.auth"), auth)?,
+    })
+}
+
+/// A value that might hold a password (`user:pass@host`) is not shown.
+fn host_port(field: &str, text: &str) -> Result<HostPort, ConfigError> {
+    text.parse().map_err(|err| match err {
+        InvalidHostPort::NotPlain => wrong(field, format!("is no plain address: {err}")),
+        _ => wrong(field, format!("{text:?} is no address: {err}")),
+    })
+}
+
+fn credentials(field: &str, config: Option<AuthConfig>) -> Result<Option<Auth>, ConfigError> {
+    let Some(AuthConfig { username, password_file }) = config else {
+        return Ok(None);
+    };
+    if username.as_deref().is_some_and(|name| {
+        name.is_empty() || name.chars().any(|c| c.is_whitespace() || c.is_control())
+    }) {
+        return Err(wrong(
+            format!("{field}.username"),
+            "is empty or has white space: correct it, or leave it out for the default user",
+        ));
+    }
+    let password_file = PathBuf::from(password_file);
+    // The value is not shown: what is no absolute path may be the password itself.
+    if !password_file.is_absolute() {
+        return Err(wrong(
+            format!("{field}.passwordFile"),
+            "is no absolute path: give the path, beginning with '/', of a file that holds the password",
+        ));
+    }
+    Ok(Some(Auth { username, password_file }))
+}
+
+/// Catches the slip that would copy a site onto itself. Two names of one server are caught later, by the
+/// record (`RoleConflict`).
+fn check_distinct(source: &Site, target: &Site) -> Result<(), ConfigError> {
+    if source.name == target.name {
+        let name = &source.name;
+        return Err(wrong(
+            "target.name",
+            format!("'{name}' is the source's name too: give the two sites different names"),
+        ));
+    }
+    match (&source.endpoint, &target.endpoint) {
+        (Endpoint::Standalone { address }, Endpoint::Standalone { address: other })
+            if address == other =>
+        {
+            Err(wrong(
+                "target.standalone.address",
+                format!("'{address}' is the source's address too: name the other server"),
+            ))
+        }
+        (
+            Endpoint::Sentinel { master_name, endpoints, .. },
+            Endpoint::Sentinel { master_name: other_name, endpoints: others, .. },
+        ) if master_name == other_name && endpoints.iter().any(|it| others.contains(it)) => {
+            Err(wrong(
+                "target.sentinel",
+                format!(
+                    "names the same master '{master_name}' at the same sentinels as the source: name the other site"
+                ),
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn spool_settings(config: SpoolConfig) -> Result<SpoolSettings, ConfigError> {
+    let SpoolConfig { dir, max_bytes, retention } = config;
+    let path = PathBuf::from(&dir);
+    if !path.is_absolute() || path.parent().is_none() {
+        return Err(wrong(
+            "spool.dir",
+            format!("{dir:?} cannot be used: give the absolute path of a directory of its own"),
+        ));
+    }
+    if max_bytes < SPOOL_BYTES_MIN {
+        return Err(wrong(
+            "spool.maxBytes",
+            format!("{max_bytes} is too small: give at least {SPOOL_BYTES_MIN}"),
+        ));
+    }
+    let retention_bytes = match retention.bytes {
+        Some(bytes) if bytes > max_bytes => {
+            return Err(wrong(
+                "spool.retention.bytes",
+                format!(
+                    "{bytes} is more than spool.maxBytes ({max_bytes}): lower it or raise spool.maxBytes"
+                ),
+            ));
+        }
+        Some(Bytes(bytes)) => bytes,
+        None => SPOOL_BYTES_DEFAULT_RETENTION.min(max_bytes.0 / 2),
+    };
+    if retention.age > RETENTION_AGE_MAX {
+        let age = retention.age;
+        return Err(wrong(
+            "spool.retention.age",
+            format!("{age} is too long: give at most {RETENTION_AGE_MAX}"),
+        ));
+    }
+    Ok(SpoolSettings {
+        dir: path,
+        max_bytes: max_bytes.0,
+        retention_bytes,
+        retention_age: retention.age.duration(),
+    })
+}
+
+fn listen_address(text: &str) -> Result<SocketAddr, ConfigError> {
+    text.parse().map_err(|_| {
+        wrong(
+            "server.listen",
+            format!("{text:?} is no address: give an IP address and a port, such as 127.0.0.1:9250 or 0.0.0.0:9250"),
+        )
+    })
+}

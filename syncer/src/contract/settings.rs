@@ -1,0 +1,185 @@
+//! The configuration file, field by field. Unknown fields are refused: a misspelt field that is silently
+//! ignored is a setting that the user believes in and does not have.
+//!
+//! When the file changes, `paused`, addresses and credentials are taken over while the syncer runs (password
+//! files are read again at each connection anyway); every other change needs a restart and says so in the log.
+
+use serde::{Deserialize, Serialize};
+
+use crate::quantity::{Bytes, Span};
+
+/// The file that `redissync-syncer run --config FILE` reads (YAML).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SyncerConfig {
+    /// Names the pair; the record in the target is kept under `redissync:<pairID>:…`. Two syncers with one
+    /// target and one pairID contend for it, so it must be unique per target. Letters, digits and `._/-`, at
+    /// most 253. Default `default`. Never change it for a pair that runs: the record would not be found.
+    #[serde(rename = "pairID", default = "default_pair_id")]
+    pub pair_id: String,
+    /// The site that is read. Nothing is ever written to it.
+    pub source: EndpointConfig,
+    /// The site that is written.
+    pub target: EndpointConfig,
+    /// What a full copy may do.
+    #[serde(default)]
+    pub full_copy: FullCopyConfig,
+    /// Where what the source sent is kept until the target has it.
+    pub spool: SpoolConfig,
+    /// Whether applying rests: the source is read and spooled on, nothing is written to the target. Taken
+    /// over while the syncer runs. Default false.
+    #[serde(default)]
+    pub paused: bool,
+    /// The HTTP server for reports, metrics and probes.
+    #[serde(default)]
+    pub server: ServerConfig,
+    /// Seconds that the syncer may take to end in order after SIGTERM, 1 to 3600. Default 20: within the 30 s
+    /// after which Kubernetes kills.
+    #[serde(default = "default_drain_seconds")]
+    pub drain_seconds: u64,
+}
+
+/// One site: exactly one of `standalone` and `sentinel`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EndpointConfig {
+    /// The site's name in logs, reports and metrics. Letters, digits and `._-`, at most 63.
+    pub name: String,
+    /// One node at a fixed address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standalone: Option<StandaloneConfig>,
+    /// The master that sentinels name, followed through failovers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sentinel: Option<SentinelConfig>,
+    /// Credentials for the data nodes. Left out: none are sent. Taken over while the syncer runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<AuthConfig>,
+}
+
+/// A node at a fixed address.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct StandaloneConfig {
+    /// `host:port`; the host is a name, an IPv4 address or an IPv6 address in brackets. Taken over while the
+    /// syncer runs: it must still be the same data (a node that moved).
+    pub address: String,
+}
+
+/// A master that sentinels watch.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SentinelConfig {
+    /// The name under which the sentinels watch the master.
+    pub master_name: String,
+    /// `host:port` of the sentinels, 1 to 32; those that they know besides are found. Taken over while the
+    /// syncer runs.
+    pub endpoints: Vec<String>,
+    /// Credentials for the sentinels themselves, which are not those of the data nodes. Left out: none are
+    /// sent. Taken over while the syncer runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<AuthConfig>,
+}
+
+/// Who we are to a server. The password itself never stands in the configuration.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AuthConfig {
+    /// An ACL user (Redis 6.0 and newer). Left out: the default user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// Absolute path of a file that holds the password; one newline at its end does not count. Read again at
+    /// each connection, so a rotated password needs no restart.
+    pub password_file: String,
+}
+
+/// What a full copy may do.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FullCopyConfig {
+    /// What to do about keys that the target holds before the pair's first copy. Default `Refuse`.
+    #[serde(default)]
+    pub on_existing_data: OnExistingData,
+}
+
+/// What to do about keys that the target holds and the source does not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OnExistingData {
+    /// A target that holds keys but no record of this pair is refused and left as it is (`TargetNotEmpty`).
+    #[default]
+    Refuse,
+    /// The first copy removes, when it has ended, the target's keys that the source does not have. This is the
+    /// consent for that one copy; later sweeps have the brake instead.
+    Sweep,
+    /// No copy ever removes a key of the target. Keys that the source deletes between two copies stay too.
+    Keep,
+}
+
+/// The spool: a log on disk of what the source sent.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SpoolConfig {
+    /// Absolute path of a directory of its own, on a disk that outlives a restart. Created if it is missing.
+    pub dir: String,
+    /// The most that the spool may take, at least 1Mi. Default 8Gi. It bridges what the source writes while the target is
+    /// away; when it is full the source is not read on.
+    #[serde(default = "default_spool_max")]
+    pub max_bytes: Bytes,
+    /// What is kept although the target has it, so that a target that fails over to an older copy is caught up
+    /// from disk.
+    #[serde(default)]
+    pub retention: RetentionConfig,
+}
+
+/// What the spool keeps behind the target's position: the larger of both, within `maxBytes`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RetentionConfig {
+    /// At least so many bytes, at most `maxBytes`. Default 1Gi, or half of `maxBytes` where that is less.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<Bytes>,
+    /// At least what arrived within this time, at most 8760h. Default 24h.
+    #[serde(default = "default_retention_age")]
+    pub age: Span,
+}
+
+/// The HTTP server: `/report`, `/metrics`, `/healthz`, `/readyz`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ServerConfig {
+    /// `address:port` to listen at. Default `127.0.0.1:9250`. It answers without credentials and shows no key
+    /// names or values; port 0 takes any free port and logs it.
+    #[serde(default = "default_listen")]
+    pub listen: String,
+}
+
+impl Default for RetentionConfig {
+    fn default() -> Self {
+        Self { bytes: None, age: default_retention_age() }
+    }
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self { listen: default_listen() }
+    }
+}
+
+fn default_pair_id() -> String {
+    "default".to_owned()
+}
+
+fn default_drain_seconds() -> u64 {
+    20
+}
+
+fn default_spool_max() -> Bytes {
+    Bytes(8 << 30)
+}
+
+fn default_retention_age() -> Span {
+    Span::hours(24)
+}
+
+fn default_listen() -> String {
+    "127.0.0.1:9250".to_owned()
+}

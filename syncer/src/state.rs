@@ -1,0 +1,383 @@
+//! What a link's tasks write and the report reads. Sits beside the pipeline: tasks push into [`LinkState`],
+//! [`LinkState::snapshot`] turns it into a [`SyncReport`]. It decides nothing and nothing may decide by it:
+//! it is gone with the process, the record in the target is the truth.
+//!
+//! Hot paths touch relaxed atomics only. A change of state takes a short lock and gives the report a new
+//! revision at once, which wakes long polls; changes of numbers do so every [`NUMBERS_INTERVAL`] at most.
+
+mod copy;
+mod gauge;
+mod numbers;
+mod parts;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+use tracing::{error, info, warn};
+
+use self::{copy::CopyState, gauge::LagGauge, parts::Parts};
+pub use self::{
+    gauge::{Count, Counts, Ladder, Rung},
+    numbers::{NUMBERS_INTERVAL, publish_numbers},
+    parts::WaitSubject,
+};
+use crate::{
+    config::{Site, ValidatedConfig},
+    contract::{
+        CopyPhase, DataVerified, EndReport, FullCopyReason, Halt, HaltReason, LinkReport, Owner,
+        Phase, REPORT_VERSION, RecordPosition, SpoolUse, SyncReport, Timestamp, Verification,
+        WaitReason, WaitingFor,
+    },
+    position::{DbIndex, Position},
+};
+
+/// One end of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The site that is read.
+    Source,
+    /// The site that is written.
+    Target,
+}
+
+/// Everything that is told about one link, shared by all its tasks. Memory-only.
+#[derive(Debug)]
+pub struct LinkState {
+    nonce: String,
+    pair_id: String,
+    source: EndReport,
+    target: EndReport,
+    spool_bytes_max: u64,
+    revision: watch::Sender<u64>,
+    parts: Mutex<Parts>,
+    lag: LagGauge,
+    /// The offset ladder; each rung is set by the task that owns it.
+    pub ladder: Ladder,
+    /// The counters; any task may add.
+    pub counts: Counts,
+    /// Bytes that the spool takes; set by the spool.
+    pub spool_bytes: Count,
+    /// Files of the spool; set by the spool.
+    pub spool_segments: Count,
+}
+
+/// What a halt says; the time is added.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HaltDetails {
+    /// Why.
+    pub reason: HaltReason,
+    /// The same in a sentence, with the evidence; no key names or values.
+    pub message: String,
+    /// What to do.
+    pub remedy: String,
+    /// The end of the unit that it halted at.
+    pub offset: Option<u64>,
+    /// The full copy that it halted in.
+    pub copy_id: Option<String>,
+}
+
+impl LinkState {
+    /// A link that has just begun. `nonce` makes this process unique: it heads every revision, and a reader
+    /// that remembers one of an earlier process is answered at once.
+    pub fn new(config: &ValidatedConfig, nonce: String) -> Self {
+        let state = Self {
+            nonce,
+            pair_id: config.pair_id.clone(),
+            source: end_report(&config.source),
+            target: end_report(&config.target),
+            spool_bytes_max: config.spool.max_bytes,
+            revision: watch::Sender::new(1),
+            parts: Mutex::new(Parts::new()),
+            lag: LagGauge::default(),
+            ladder: Ladder::default(),
+            counts: Counts::default(),
+            spool_bytes: Count::default(),
+            spool_segments: Count::default(),
+        };
+        state.set_paused(config.paused);
+        state
+    }
+
+    /// What makes this process unique.
+    pub fn nonce(&self) -> &str {
+        &self.nonce
+    }
+
+    /// Follows the revision; its value says only that something changed.
+    pub fn revisions(&self) -> watch::Receiver<u64> {
+        self.revision.subscribe()
+    }
+
+    /// What the syncer is doing. While it waits or is halted the report shows that instead. Once it is
+    /// draining only [`Phase::Stopped`] follows: a late word of some task is not taken.
+    pub fn set_phase(&self, phase: Phase) {
+        if self.change(|parts| parts.enter(phase)) {
+            info!(%phase, "phase");
+        }
+    }
+
+    /// The phase that the report shows.
+    pub fn phase(&self) -> Phase {
+        self.parts().shown_phase()
+    }
+
+    /// Something must pass by itself. Each [`WaitSubject`] has its own place, so that the end of one wait
+    /// does not hide another's. Said again with the same reason it keeps its `since`. Logged here.
+    pub fn set_waiting(&self, reason: WaitReason, message: impl Into<String>) {
+        let message = message.into();
+        let is_new = {
+            let mut parts = self.parts();
+            let slot = parts.waits.entry(WaitSubject::of(reason)).or_insert_with(|| WaitingFor {
+                reason: WaitReason::Unknown,
+                message: String::new(),
+                since: Timestamp::now(),
+            });
+            let is_new = slot.reason != reason;
+            if is_new {
+                slot.reason = reason;
+                slot.since = Timestamp::now();
+            }
+            slot.message.clone_from(&message);
+            is_new
+        };
+        if is_new {
+            warn!(%reason, message, "waiting");
+            self.bump();
+        }
+    }
+
+    /// The wait of this subject is over.
+    pub fn clear_waiting(&self, subject: WaitSubject) {
+        let ended = self.parts().waits.remove(&subject);
+        if let Some(WaitingFor { reason, since, .. }) = ended {
+            let seconds = Timestamp::now().millis_since(since) / 1000;
+            info!(%reason, seconds, "no longer waiting");
+            self.bump();
+        }
+    }
+
+    /// Every wait, the one that the report shows first.
+    pub fn waits(&self) -> Vec<WaitingFor> {
+        self.parts().waits.values().cloned().collect()
+    }
+
+    /// Only a human can decide. The record keeps the halt; this shows it. Logged here.
+    pub fn set_halt(&self, details: HaltDetails) {
+        let HaltDetails { reason, message, remedy, offset, copy_id } = details;
+        let is_changed = self.change(|parts| {
+            let since = match &parts.halt {
+                Some(halt) if halt.reason == reason && halt.offset == offset => halt.since,
+                _ => Timestamp::now(),
+            };
+            replace(
+                &mut parts.halt,
+                Some(Halt {
+                    reason,
+                    message: message.clone(),
+                    remedy: remedy.clone(),
+                    offset,
+                    copy_id,
+                    since,
+                }),
+            )
+        });
+        if is_changed {
+            error!(%reason, message, remedy, offset, "halted");
+        }
+    }
+
+    /// A human has released the halt.
+    pub fn clear_halt(&self) {
+        if self.change(|parts| replace(&mut parts.halt, None)) {
+            info!("released");
+        }
+    }
+
+    /// Whether the target's data are known to be right, and how many batches are in doubt.
+    pub fn set_data_verified(&self, status: Verification, unchecked_batches: u64) {
+        let verified = DataVerified { status, unchecked_batches };
+        self.change(|parts| replace(&mut parts.data_verified, verified));
+    }
+
+    /// What the configuration says. Whether anything waits for it is the pipeline's to say.
+    pub fn set_paused(&self, paused: bool) {
+        self.change(|parts| replace(&mut parts.paused, paused));
+    }
+
+    /// Who may write, as last read from or written to the record.
+    pub fn set_owner(&self, term: u64, nonce: &str) {
+        let owner = Owner { term, nonce: nonce.to_owned() };
+        self.change(|parts| replace(&mut parts.owner, Some(owner)));
+    }
+
+    /// The node that an end is connected to now.
+    pub fn set_address(&self, end: End, address: impl ToString) {
+        let address = Some(address.to_string());
+        self.change(|parts| match end {
+            End::Source => replace(&mut parts.source_address, address),
+            End::Target => replace(&mut parts.target_address, address),
+        });
+    }
+
+    /// The record's position. A number: it changes with each batch.
+    pub fn set_position(&self, position: Position, db: DbIndex) {
+        self.parts().position = Some((position, db));
+    }
+
+    /// There is no record (any more).
+    pub fn clear_position(&self) {
+        self.parts().position = None;
+    }
+
+    /// How far the target is behind; `idle`: only housekeeping is.
+    pub fn set_lag(&self, bytes: u64, milliseconds: u64, idle: bool) {
+        self.lag.set(bytes, milliseconds, idle);
+    }
+
+    /// The lag cannot be told (no position yet, another history).
+    pub fn clear_lag(&self) {
+        self.lag.clear();
+    }
+
+    /// A full copy was asked for. The phase becomes [`Phase::FullCopy`]. Logged here.
+    pub fn full_copy_started(&self, reason: FullCopyReason, copy_id: impl Into<String>) {
+        let copy_id = copy_id.into();
+        warn!(%reason, copy_id, "full copy");
+        self.change(|parts| {
+            parts.enter(Phase::FullCopy);
+            parts.copies.start(reason, copy_id);
+            true
+        });
+    }
+
+    /// The copy goes on with another part. The phase follows it.
+    pub fn full_copy_phase(&self, phase: CopyPhase) {
+        self.change(|parts| {
+            let is_sweep = phase == CopyPhase::Sweeping;
+            let shown = if is_sweep { Phase::Sweeping } else { Phase::FullCopy };
+            parts.enter(shown) | parts.copies.enter(phase)
+        });
+    }
+
+    /// Totals as the source gave them; what it did not give is `None`.
+    pub fn full_copy_totals(&self, bytes: Option<u64>, keys: Option<u64>) {
+        self.parts().copies.set_totals(bytes, keys);
+    }
+
+    /// Progress of the copy under way, in bytes of the RDB that arrived.
+    pub fn set_copy_bytes_received(&self, bytes: u64) {
+        self.parts().copies.set_bytes_received(bytes);
+    }
+
+    /// Progress of the copy under way, in keys. [`Counts::keys_restored`] is counted beside it.
+    pub fn set_copy_keys_restored(&self, keys: u64) {
+        self.parts().copies.set_keys_restored(keys);
+    }
+
+    /// The copy has ended whole, its sweep included; the phase becomes [`Phase::CatchingUp`].
+    pub fn full_copy_finished(&self) {
+        self.change(|parts| {
+            parts.enter(Phase::CatchingUp);
+            parts.copies.finish()
+        });
+    }
+
+    /// The copy was cut short; the next one counts anew.
+    pub fn full_copy_interrupted(&self) {
+        self.change(|parts| parts.copies.interrupt());
+    }
+
+    /// Full copies started, by reason, for the metrics.
+    pub fn full_copies_by_reason(&self) -> Vec<(FullCopyReason, u64)> {
+        self.parts().copies.by_reason()
+    }
+
+    /// Everything, as of now.
+    pub fn snapshot(&self) -> SyncReport {
+        // Read first: what is read after it is at least as new, so a reader that polls with this revision
+        // never misses a change (it may be woken once too often).
+        let revision = *self.revision.borrow();
+        let parts = self.parts();
+        let source = EndReport { address: parts.source_address.clone(), ..self.source.clone() };
+        let target = EndReport { address: parts.target_address.clone(), ..self.target.clone() };
+        let link = LinkReport {
+            link: "0".to_owned(),
+            source,
+            target,
+            position: parts.position.map(|(position, db)| RecordPosition {
+                replid: position.replid.to_string(),
+                offset: position.offset.0,
+                db: db.0,
+            }),
+            offsets: self.ladder.read(),
+            lag: self.lag.read(),
+            full_copies: parts.copies.report(),
+            spool: SpoolUse {
+                bytes: self.spool_bytes.get(),
+                max_bytes: self.spool_bytes_max,
+                segments: self.spool_segments.get(),
+            },
+            counters: self.counts.read(),
+        };
+        SyncReport {
+            version: REPORT_VERSION,
+            revision: self.revision_text(revision),
+            observed_at: Timestamp::now(),
+            pair_id: self.pair_id.clone(),
+            phase: parts.shown_phase(),
+            waiting_for: parts.waits.values().next().cloned(),
+            halt: parts.halt.clone(),
+            data_verified: parts.data_verified,
+            paused: parts.paused,
+            owner: parts.owner.clone(),
+            links: vec![link],
+        }
+    }
+
+    /// The current revision as reports write it.
+    pub fn current_revision(&self) -> String {
+        self.revision_text(*self.revision.borrow())
+    }
+
+    /// Who follows the revision now: tests wait for a long poll to have arrived.
+    #[cfg(test)]
+    pub(crate) fn watcher_count(&self) -> usize {
+        self.revision.receiver_count()
+    }
+
+    fn revision_text(&self, revision: u64) -> String {
+        format!("{}-{revision}", self.nonce)
+    }
+
+    /// Applies a change; `true` from it means that the state is another now.
+    fn change(&self, apply: impl FnOnce(&mut Parts) -> bool) -> bool {
+        let is_changed = apply(&mut self.parts());
+        if is_changed {
+            self.bump();
+        }
+        is_changed
+    }
+
+    fn bump(&self) {
+        self.revision.send_modify(|revision| *revision += 1);
+    }
+
+    /// A task that panicked while it held the lock left whole values behind: each change is one assignment.
+    fn parts(&self) -> MutexGuard<'_, Parts> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Puts `value` in place; whether it is another than before.
+fn replace<T: PartialEq>(place: &mut T, value: T) -> bool {
+    let is_changed = *place != value;
+    *place = value;
+    is_changed
+}
+
+fn end_report(site: &Site) -> EndReport {
+    EndReport { name: site.name.clone(), address: None, topology: site.endpoint.topology() }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,123 @@
+//! The structured parts behind the lock, and the rule which phase they show together.
+
+use std::collections::BTreeMap;
+
+use super::CopyState;
+use crate::{
+    contract::{DataVerified, Halt, Owner, Phase, Verification, WaitReason, WaitingFor},
+    position::{DbIndex, Position},
+};
+
+/// What a wait is about; one wait per subject at a time. Their order decides which one the report shows: what
+/// concerns the pair as a whole tells more than a connection, and that more than a pause asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum WaitSubject {
+    /// Who may write, and whether these two sites belong together.
+    Pair,
+    /// The target's node or its sentinels.
+    Target,
+    /// The source's node or its sentinels.
+    Source,
+    /// The spool's directory, room and disk.
+    Spool,
+    /// The user's wish.
+    Pause,
+}
+
+impl WaitSubject {
+    /// What a reason is about.
+    pub const fn of(reason: WaitReason) -> Self {
+        match reason {
+            WaitReason::TargetNotEmpty
+            | WaitReason::RoleConflict
+            | WaitReason::Superseded
+            | WaitReason::Unknown => Self::Pair,
+            WaitReason::TargetUnreachable
+            | WaitReason::TargetLoading
+            | WaitReason::TargetAuth
+            | WaitReason::TargetPermission
+            | WaitReason::TargetNoMaster
+            | WaitReason::TargetReadOnly
+            | WaitReason::TargetOutOfMemory
+            | WaitReason::TargetMisconf
+            | WaitReason::TargetBusy
+            | WaitReason::TargetClusterDown
+            | WaitReason::TargetNoReplicas
+            | WaitReason::TargetError
+            | WaitReason::TargetNotMaster => Self::Target,
+            WaitReason::SourceUnreachable
+            | WaitReason::SourceLoading
+            | WaitReason::SourceAuth
+            | WaitReason::SourcePermission
+            | WaitReason::SourceNoMaster
+            | WaitReason::SourceError
+            | WaitReason::SourceMasterLinkDown
+            | WaitReason::SourceNotMaster => Self::Source,
+            WaitReason::SpoolLock
+            | WaitReason::SpoolFull
+            | WaitReason::SpoolTooSmall
+            | WaitReason::DiskError => Self::Spool,
+            WaitReason::Paused => Self::Pause,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Parts {
+    /// What the pipeline does, were there no wait and no halt.
+    pub(super) phase: Phase,
+    pub(super) waits: BTreeMap<WaitSubject, WaitingFor>,
+    pub(super) halt: Option<Halt>,
+    pub(super) data_verified: DataVerified,
+    pub(super) paused: bool,
+    pub(super) owner: Option<Owner>,
+    pub(super) source_address: Option<String>,
+    pub(super) target_address: Option<String>,
+    pub(super) position: Option<(Position, DbIndex)>,
+    pub(super) copies: CopyState,
+}
+
+impl Parts {
+    /// Nothing is verified before the record was read.
+    pub(super) fn new() -> Self {
+        Self {
+            phase: Phase::Resolving,
+            waits: BTreeMap::new(),
+            halt: None,
+            data_verified: DataVerified { status: Verification::Unknown, unchecked_batches: 0 },
+            paused: false,
+            owner: None,
+            source_address: None,
+            target_address: None,
+            position: None,
+            copies: CopyState::default(),
+        }
+    }
+
+    /// Whether the phase is another than before.
+    pub(super) fn enter(&mut self, phase: Phase) -> bool {
+        let is_taken = match self.phase {
+            Phase::Stopped => false,
+            Phase::Draining => phase == Phase::Stopped,
+            _ => true,
+        };
+        is_taken && super::replace(&mut self.phase, phase)
+    }
+
+    /// A report never contradicts itself: with a halt or a wait in it, the phase says so. Only the end of
+    /// the process is shown before them.
+    pub(super) fn shown_phase(&self) -> Phase {
+        let is_ending = matches!(self.phase, Phase::Draining | Phase::Stopped);
+        if is_ending {
+            self.phase
+        } else if self.halt.is_some() {
+            Phase::Halted
+        } else {
+            match self.waits.values().next() {
+                Some(wait) if wait.reason == WaitReason::Superseded => Phase::Superseded,
+                Some(_) => Phase::Waiting,
+                None => self.phase,
+            }
+        }
+    }
+}
