@@ -1,0 +1,362 @@
+//! The units that reach the target together: one MULTI/EXEC. Pure; between route and the target's socket.
+//!
+//! The order of units is the source's (Invariant 14), a unit is never split (Promise 3), and a refused command is
+//! led back to its unit.
+
+use crate::{
+    decode::UnitSpan,
+    expiry::expiry,
+    filter::{Verdict, judge},
+    position::{DbIndex, Offset},
+    resp::{RespError, command::Command, encode},
+    route::Route,
+};
+
+/// A unit's place in its batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchedUnit {
+    /// Behind the unit, in the source's history.
+    pub end: Offset,
+    /// The source's database behind it.
+    pub db: Option<DbIndex>,
+    /// How many commands of the batch end with it.
+    pub commands_end: usize,
+    /// Where the batch's bytes end with it.
+    pub bytes_end: usize,
+    /// The target's selected database there.
+    pub route: Route,
+}
+
+/// What a batch counts of its units.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BatchCounts {
+    /// Commands forwarded.
+    pub commands: u64,
+    /// Commands dropped because they are ours.
+    pub reserved: u64,
+    /// Commands that carry a time of expiry.
+    pub expiring: u64,
+}
+
+/// Units gathered for one EXEC.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// The commands as bytes, without MULTI and EXEC.
+    pub bytes: Vec<u8>,
+    /// Its units in order, those without commands included.
+    pub units: Vec<BatchedUnit>,
+    /// How many commands `bytes` holds.
+    pub command_count: usize,
+    /// For the counters.
+    pub counts: BatchCounts,
+    /// How many of the commands are SELECTs: they succeed whatever may be written.
+    pub select_count: usize,
+    route: Route,
+}
+
+/// Why a unit cannot be batched.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UnitRefusal {
+    /// The filter refuses a command of it.
+    #[error("{what}")]
+    Refused {
+        /// What it is.
+        what: &'static str,
+        /// What a human can do.
+        remedy: &'static str,
+    },
+    /// The database is not known: no SELECT came since the stream's start.
+    #[error("a command before the first SELECT of a stream whose database is not known")]
+    UnknownDatabase,
+    /// The unit's bytes are no commands.
+    #[error("the stream is no RESP")]
+    Corrupt(#[from] RespError),
+}
+
+impl Batch {
+    /// Forgets everything, keeps the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.units.clear();
+        self.command_count = 0;
+        self.counts = BatchCounts::default();
+        self.select_count = 0;
+        self.route = Route::new();
+    }
+
+    /// Whether nothing of it needs to reach the target.
+    pub fn has_commands(&self) -> bool {
+        self.command_count > 0
+    }
+
+    /// The end of its last unit.
+    pub fn end(&self) -> Option<Offset> {
+        self.units.last().map(|unit| unit.end)
+    }
+
+    /// The unit that command `index` belongs to, as an index into `units`. What is behind the last unit (the
+    /// record's own commands) belongs to none.
+    pub fn unit_of(&self, index: usize) -> Option<usize> {
+        let at = self.units.partition_point(|unit| unit.commands_end <= index);
+        (at < self.units.len()).then_some(at)
+    }
+
+    /// Keeps the first `count` units only.
+    pub fn truncate(&mut self, count: usize) {
+        self.units.truncate(count);
+        let (commands, bytes, route) = self
+            .units
+            .last()
+            .map_or((0, 0, Route::new()), |unit| (unit.commands_end, unit.bytes_end, unit.route));
+        self.command_count = commands;
+        self.route = route;
+        self.bytes.truncate(bytes);
+    }
+
+    /// The record's commands are to follow: back to its database.
+    pub fn select_record_db(&mut self) {
+        self.select(Route::RECORD_DB);
+    }
+
+    fn select(&mut self, db: DbIndex) {
+        if self.route.select(db, &mut self.bytes) {
+            self.command_count += 1;
+            self.select_count += 1;
+        }
+    }
+}
+
+/// Adds units to batches; knows the source's selected database.
+#[derive(Debug)]
+pub struct Assembler {
+    db: Option<DbIndex>,
+    command: Command,
+}
+
+impl Assembler {
+    /// Starts behind a position whose database is known, or not (`None`).
+    pub fn new(db: Option<DbIndex>) -> Self {
+        Self { db, command: Command::default() }
+    }
+
+    /// Adds a unit. On a refusal the batch is as it was before, and so is the assembler.
+    pub fn add(
+        &mut self,
+        batch: &mut Batch,
+        buf: &[u8],
+        unit: &UnitSpan,
+    ) -> Result<(), UnitRefusal> {
+        let before = (
+            self.db,
+            batch.bytes.len(),
+            batch.command_count,
+            batch.select_count,
+            batch.counts,
+            batch.route,
+        );
+        let result = self.add_commands(batch, buf, unit);
+        match result {
+            Ok(()) => self.note_end(batch, unit),
+            Err(_) => {
+                let bytes;
+                (
+                    self.db,
+                    bytes,
+                    batch.command_count,
+                    batch.select_count,
+                    batch.counts,
+                    batch.route,
+                ) = before;
+                batch.bytes.truncate(bytes);
+            }
+        }
+        result
+    }
+
+    /// Leaves a unit out that a human told to skip; its SELECTs count all the same.
+    pub fn skip(
+        &mut self,
+        batch: &mut Batch,
+        buf: &[u8],
+        unit: &UnitSpan,
+    ) -> Result<(), UnitRefusal> {
+        let unit_buf = &buf[..unit.bytes.end];
+        let mut at = unit.bytes.start;
+        while at < unit.bytes.end {
+            let Some(end) = self.command.parse(unit_buf, at)? else {
+                return Err(RespError::MissingCrLf.into());
+            };
+            if let Verdict::Select(db) = judge(&self.command, unit_buf, &unit_buf[at..end]) {
+                self.db = Some(db);
+            }
+            at = end;
+        }
+        self.note_end(batch, unit);
+        Ok(())
+    }
+
+    fn note_end(&self, batch: &mut Batch, unit: &UnitSpan) {
+        batch.units.push(BatchedUnit {
+            end: unit.end,
+            db: self.db,
+            commands_end: batch.command_count,
+            bytes_end: batch.bytes.len(),
+            route: batch.route,
+        });
+    }
+
+    fn add_commands(
+        &mut self,
+        batch: &mut Batch,
+        buf: &[u8],
+        unit: &UnitSpan,
+    ) -> Result<(), UnitRefusal> {
+        // The decoder has seen that the unit is whole, so each command in it is.
+        let unit_buf = &buf[..unit.bytes.end];
+        let mut at = unit.bytes.start;
+        while at < unit.bytes.end {
+            let Some(end) = self.command.parse(unit_buf, at)? else {
+                return Err(RespError::MissingCrLf.into());
+            };
+            self.add_command(batch, unit_buf, &unit_buf[at..end])?;
+            at = end;
+        }
+        Ok(())
+    }
+
+    fn add_command(
+        &mut self,
+        batch: &mut Batch,
+        buf: &[u8],
+        bytes: &[u8],
+    ) -> Result<(), UnitRefusal> {
+        match judge(&self.command, buf, bytes) {
+            Verdict::Housekeeping | Verdict::Bracket => return Ok(()),
+            Verdict::Select(db) => {
+                self.db = Some(db);
+                return Ok(());
+            }
+            Verdict::Reserved => {
+                batch.counts.reserved += 1;
+                return Ok(());
+            }
+            Verdict::Refuse { what, remedy } => return Err(UnitRefusal::Refused { what, remedy }),
+            verdict @ (Verdict::Forward | Verdict::ForwardWithout(_)) => {
+                let db = self.db.ok_or(UnitRefusal::UnknownDatabase)?;
+                batch.select(db);
+                if let Verdict::ForwardWithout(left_out) = verdict {
+                    self.rewrite_without(batch, buf, &left_out);
+                } else if bytes.first() == Some(&b'*') {
+                    batch.bytes.extend_from_slice(bytes);
+                } else {
+                    // An inline command: inside a pipeline it is sent in the usual form.
+                    self.rewrite_without(batch, buf, &[]);
+                }
+            }
+        }
+        batch.command_count += 1;
+        batch.counts.commands += 1;
+        if expiry(&self.command, buf).is_some() {
+            batch.counts.expiring += 1;
+        }
+        Ok(())
+    }
+
+    fn rewrite_without(&self, batch: &mut Batch, buf: &[u8], left_out: &[usize]) {
+        let count = self.command.argument_count();
+        encode::array_header(&mut batch.bytes, count - left_out.len());
+        for index in (0..count).filter(|index| !left_out.contains(index)) {
+            encode::bulk(&mut batch.bytes, self.command.argument(buf, index).unwrap_or_default());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::UnitDecoder;
+
+    fn text(batch: &Batch) -> Vec<String> {
+        let mut command = Command::default();
+        let mut at = 0;
+        let mut lines = Vec::new();
+        while at < batch.bytes.len() {
+            let end = command.parse(&batch.bytes, at).unwrap().unwrap();
+            let words: Vec<_> = (0..command.argument_count())
+                .map(|i| String::from_utf8_lossy(command.argument(&batch.bytes, i).unwrap()))
+                .collect();
+            lines.push(words.join(" "));
+            at = end;
+        }
+        lines
+    }
+
+    fn assemble(commands: &[&[&str]]) -> (Batch, Option<UnitRefusal>) {
+        let mut decoder = UnitDecoder::new(Offset(0));
+        for command in commands {
+            encode::command(decoder.input(), command);
+        }
+        let mut assembler = Assembler::new(None);
+        let mut batch = Batch::default();
+        while let Some(unit) = decoder.next_unit().unwrap() {
+            if let Err(refusal) = assembler.add(&mut batch, decoder.buffer(), &unit) {
+                return (batch, Some(refusal));
+            }
+        }
+        (batch, None)
+    }
+
+    #[test]
+    fn a_source_transaction_lies_flat_in_the_batch_and_databases_change_only_where_they_must() {
+        let (mut batch, refusal) = assemble(&[
+            &["SELECT", "0"],
+            &["SET", "a", "1"],
+            &["MULTI"],
+            &["INCR", "b"],
+            &["SELECT", "2"],
+            &["INCR", "c"],
+            &["EXEC"],
+            &["SELECT", "2"],
+            &["DEL", "x", "redissync:default:0"],
+            &["PING"],
+        ]);
+        assert_eq!(refusal, None);
+        batch.select_record_db();
+        assert_eq!(text(&batch), ["SET a 1", "INCR b", "SELECT 2", "INCR c", "DEL x", "SELECT 0"]);
+        assert_eq!(batch.command_count, 6);
+        assert_eq!(batch.units.len(), 6);
+        assert_eq!(batch.units[5].db, Some(DbIndex(2)));
+        assert_eq!(batch.unit_of(0), Some(1));
+        assert_eq!(batch.unit_of(3), Some(2));
+        assert_eq!(batch.unit_of(4), Some(4));
+        assert_eq!(batch.unit_of(5), None, "the record's own commands");
+        batch.truncate(5);
+        batch.select_record_db();
+        assert_eq!(text(&batch), ["SET a 1", "INCR b", "SELECT 2", "INCR c", "DEL x", "SELECT 0"]);
+        batch.truncate(2);
+        batch.select_record_db();
+        assert_eq!(text(&batch), ["SET a 1"], "database 0 is selected already");
+        assert_eq!(batch.command_count, 1);
+    }
+
+    #[test]
+    fn a_refused_unit_leaves_no_trace_in_the_batch() {
+        let (batch, refusal) = assemble(&[
+            &["SELECT", "0"],
+            &["SET", "a", "1"],
+            &["MULTI"],
+            &["SELECT", "1"],
+            &["SET", "b", "1"],
+            &["SWAPDB", "0", "1"],
+            &["EXEC"],
+        ]);
+        assert!(matches!(refusal, Some(UnitRefusal::Refused { .. })));
+        assert_eq!(text(&batch), ["SET a 1"]);
+        assert_eq!(batch.units.len(), 2);
+    }
+
+    #[test]
+    fn a_command_whose_database_is_not_known_is_refused() {
+        assert_eq!(assemble(&[&["SET", "a", "1"]]).1, Some(UnitRefusal::UnknownDatabase));
+    }
+}
