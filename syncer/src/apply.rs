@@ -1,0 +1,253 @@
+//! The target's side of a link: takes the record, then restores copies and applies the stream, one step at a time.
+//!
+//! ```text
+//! attach → plan → { refuse | halted | ask the source | begin a copy | restore | stream } → plan …
+//! ```
+//!
+//! Any error ends the connection, is told as what is waited for, and is tried again with backoff (Promise 8). The
+//! record says where to go on.
+
+pub mod plan;
+
+mod attach;
+mod copy;
+mod flow;
+mod halt;
+mod stream;
+mod write;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{sync::watch, time::Instant};
+
+use self::{
+    attach::{Attached, Rival},
+    plan::{Observed, Plan, plan},
+};
+use crate::{
+    gate::GateGuard,
+    link::{Goal, Link},
+    position::Position,
+    sentinel::follow::Resolution,
+    state::WaitSubject,
+    target::{error::TargetError, take_over::Claim},
+};
+
+/// The first wait after an error; doubled each time.
+const BACKOFF_MIN: Duration = Duration::from_millis(100);
+/// The longest: what is gone comes back soon after it is there again.
+const BACKOFF_MAX: Duration = Duration::from_secs(2);
+/// A sign of life at least every 10 s (Promise 7), with room for a slow target.
+const ALIVE_INTERVAL: Duration = Duration::from_secs(4);
+/// After this much idleness the record is written clean (Promise 8).
+const IDLE_BEFORE_CLEAN: Duration = Duration::from_secs(1);
+
+/// Why a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wake {
+    /// The spool has more, or other, bytes.
+    Spool,
+    /// The configuration changed.
+    Config,
+    /// An orderly end was asked for.
+    Shutdown,
+    /// The time is over.
+    Time,
+}
+
+/// The target's side of a link.
+pub struct Applier {
+    link: Arc<Link>,
+    resolution: watch::Receiver<Resolution>,
+    claim: Claim,
+    /// Held while an EXEC's outcome is unknown.
+    held: Option<GateGuard>,
+    /// The last position whose batch's replies were seen and checked by this process.
+    confirmed: Option<Position>,
+    rival: Option<Rival>,
+    alive_count: u64,
+    alive_due: Instant,
+    backoff: Duration,
+}
+
+impl Applier {
+    /// The target's side, in a process of that nonce.
+    pub fn new(link: Arc<Link>, resolution: watch::Receiver<Resolution>, nonce: String) -> Self {
+        Self {
+            link,
+            resolution,
+            claim: Claim { nonce, term: None, may_displace: false },
+            held: None,
+            confirmed: None,
+            rival: None,
+            alive_count: 0,
+            alive_due: Instant::now(),
+            backoff: BACKOFF_MIN,
+        }
+    }
+
+    /// Runs until an orderly end is asked for, then drains.
+    pub async fn run(mut self) {
+        let shutdown = self.link.shutdown.clone();
+        loop {
+            let error = match self.session().await {
+                Ok(()) => break,
+                Err(error) => error,
+            };
+            self.note(&error);
+            if self.link.is_shutting_down() {
+                tracing::warn!(%error, "ending without the target");
+                break;
+            }
+            self.link.state.counts.target_reconnects.add(1);
+            tokio::select! {
+                () = shutdown.requested() => {}
+                () = tokio::time::sleep(self.backoff) => {}
+            }
+            self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
+        }
+        self.link.drained.send_replace(true);
+    }
+
+    fn note(&mut self, error: &TargetError) {
+        let state = &self.link.state;
+        match error {
+            // Told at its end, by what comes after it.
+            TargetError::MasterChanged => {
+                tracing::info!("the target's master changed");
+                self.backoff = BACKOFF_MIN;
+            }
+            error => {
+                if matches!(error, TargetError::NotEmpty { .. }) {
+                    self.link.want(Goal::Hold);
+                }
+                state.set_waiting(error.wait_reason(), chain(error));
+            }
+        }
+        // While a foreign process owns the target, nothing that we know of it holds.
+        if matches!(error, TargetError::Superseded(_)) {
+            self.link.want(Goal::Hold);
+        }
+    }
+
+    /// From a connection to its end. `Ok` is an orderly end of the process.
+    async fn session(&mut self) -> Result<(), TargetError> {
+        let mut attached = self.attach().await?;
+        loop {
+            if self.link.is_shutting_down() && !self.has_stream(&attached) {
+                return Ok(());
+            }
+            match self.plan(&mut attached).await? {
+                Plan::Refuse => return Err(attached.not_empty()),
+                Plan::Halted => {
+                    self.attached_well();
+                    if self.wait_for_release(&mut attached).await? == Wake::Shutdown {
+                        return Ok(());
+                    }
+                }
+                Plan::Ask(goal) => {
+                    self.attached_well();
+                    self.link.want(goal);
+                    if self.wait(&mut attached, Duration::from_secs(1)).await? == Wake::Shutdown {
+                        return Ok(());
+                    }
+                }
+                Plan::BeginCopy(copy_id) => {
+                    self.attached_well();
+                    self.begin_copy(&mut attached, copy_id).await?;
+                }
+                Plan::Restore => {
+                    self.attached_well();
+                    self.link.want(Goal::Continue);
+                    self.copy(&mut attached).await?;
+                }
+                Plan::Stream => {
+                    self.attached_well();
+                    if self.stream(&mut attached).await? == Wake::Shutdown {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    fn has_stream(&self, attached: &Attached) -> bool {
+        attached
+            .record
+            .as_ref()
+            .is_some_and(|record| record.position.is_some() && record.halt.is_none())
+    }
+
+    async fn plan(&self, attached: &mut Attached) -> Result<Plan, TargetError> {
+        let link = &self.link;
+        let has_foreign_keys = match &attached.record {
+            Some(_) => false,
+            None => attached.has_foreign_keys().await?,
+        };
+        let position = attached.record.as_ref().and_then(|record| record.position);
+        Ok(plan(&Observed {
+            record: attached.record.as_ref(),
+            has_foreign_keys,
+            on_existing_data: link.config().on_existing_data,
+            spooled_copy: link.spool.copy(),
+            begun_copy: link.begun_copy(),
+            is_covered: position.is_some_and(|at| link.spool.find_range(at.position).is_some()),
+            has_range: link.spool.live_range().is_some(),
+        }))
+    }
+
+    /// The target takes what we send: nothing of it is waited for any more.
+    fn attached_well(&mut self) {
+        self.backoff = BACKOFF_MIN;
+        self.link.state.clear_waiting(WaitSubject::Target);
+        self.link.state.clear_waiting(WaitSubject::Pair);
+    }
+
+    /// Waits for a change of anything that the next step depends on, at most for `limit`. Gives signs of life.
+    async fn wait(
+        &mut self,
+        attached: &mut Attached,
+        limit: Duration,
+    ) -> Result<Wake, TargetError> {
+        self.check_master(&attached.address)?;
+        self.give_sign_of_life(attached).await?;
+        let mut config = self.link.config.clone();
+        let shutdown = self.link.shutdown.clone();
+        let deadline = (Instant::now() + limit).min(self.alive_due);
+        tokio::select! {
+            () = shutdown.requested() => Ok(Wake::Shutdown),
+            _ = self.resolution.changed() => {
+                self.check_master(&attached.address)?;
+                Ok(Wake::Time)
+            }
+            _ = attached.spool_progress.changed() => Ok(Wake::Spool),
+            _ = config.changed() => Ok(Wake::Config),
+            () = tokio::time::sleep_until(deadline) => Ok(Wake::Time),
+        }
+    }
+
+    /// The master that Sentinel names is still the one that we write to. No word from any Sentinel is no reason to
+    /// stop: the node itself says what it is.
+    fn check_master(&self, address: &str) -> Result<(), TargetError> {
+        match &*self.resolution.borrow() {
+            Resolution::Known(candidate) if candidate.address != address => {
+                Err(TargetError::MasterChanged)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// An error with all of its causes.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        next = cause.source();
+    }
+    text
+}

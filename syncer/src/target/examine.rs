@@ -1,0 +1,158 @@
+//! What is known of the target before anything is written to it, and before the source is asked to fork
+//! (a refused target must not make it fork again and again).
+
+use super::error::TargetError;
+use crate::{
+    connection::{Connection, ConnectionError},
+    filter::is_reserved_key,
+    position::DbIndex,
+    rdb::value::Family,
+    resp::frame::Frame,
+};
+
+/// A target with more keys than this is not empty, whatever they are called.
+const RESERVED_KEYS_LOOKED_AT_MAX: u64 = 10_000;
+
+/// What a target can take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Whose RDB types it understands.
+    pub family: Family,
+    /// The label that RESTORE payloads must have: the RDB version of its own DUMP.
+    pub rdb_version: u16,
+    /// `SET … PXAT` exists (6.2 and newer).
+    pub has_set_pxat: bool,
+    /// `RESTORE … ABSTTL` exists (5.0 and newer).
+    pub has_absttl: bool,
+}
+
+/// Keys per database, from `INFO keyspace`.
+pub async fn keyspace(connection: &mut Connection) -> Result<Vec<(DbIndex, u64)>, TargetError> {
+    let info = connection.call(&["INFO", "keyspace"]).await?;
+    Ok(parse_keyspace(info.text().unwrap_or_default()))
+}
+
+/// Lines like `db0:keys=5,expires=0,avg_ttl=0`.
+pub fn parse_keyspace(info: &str) -> Vec<(DbIndex, u64)> {
+    let line = |line: &str| {
+        let (db, fields) = line.strip_prefix("db")?.split_once(':')?;
+        let keys = fields.split(',').find_map(|field| field.strip_prefix("keys="))?;
+        Some((DbIndex(db.parse().ok()?), keys.trim().parse().ok()?))
+    };
+    info.lines().filter_map(line).collect()
+}
+
+/// Keys per database that are not our own.
+pub async fn foreign_keys(connection: &mut Connection) -> Result<Vec<(DbIndex, u64)>, TargetError> {
+    let mut databases = keyspace(connection).await?;
+    if databases.iter().map(|(_, keys)| keys).sum::<u64>() <= RESERVED_KEYS_LOOKED_AT_MAX {
+        for (db, keys) in &mut databases {
+            *keys = count_foreign(connection, *db).await?;
+        }
+        connection.call(&["SELECT", "0"]).await?;
+    }
+    databases.retain(|(_, keys)| *keys > 0);
+    Ok(databases)
+}
+
+async fn count_foreign(connection: &mut Connection, db: DbIndex) -> Result<u64, TargetError> {
+    connection.call(&["SELECT", &db.to_string()]).await?;
+    let mut cursor = "0".to_owned();
+    let mut count = 0;
+    loop {
+        let reply = connection.call(&["SCAN", &cursor, "COUNT", "1000"]).await?;
+        let Some([next, Frame::Array(keys)]) = reply.array() else {
+            return Err(TargetError::Unexpected("SCAN"));
+        };
+        count += keys.iter().filter(|key| !key.bytes().is_some_and(is_reserved_key)).count() as u64;
+        cursor = next.text().unwrap_or("0").to_owned();
+        if cursor == "0" {
+            return Ok(count);
+        }
+    }
+}
+
+/// Finds out what the target can take. Nothing is written: the RDB version follows from the server's own version,
+/// which INFO tells.
+pub async fn capabilities(connection: &mut Connection) -> Result<Capabilities, TargetError> {
+    let info = connection.call(&["INFO", "server"]).await?;
+    let info = info.text().ok_or(TargetError::Unexpected("INFO server"))?;
+    parse_capabilities(info).ok_or_else(|| {
+        ConnectionError::Unexpected { command: "INFO server (no version)".into() }.into()
+    })
+}
+
+fn parse_capabilities(info: &str) -> Option<Capabilities> {
+    let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    if let Some(version) = field("valkey_version:") {
+        let version = parse_version(version)?;
+        let rdb_version = match version {
+            (..=8, _) => 11,
+            (9, ..=1) => 80,
+            _ => 81,
+        };
+        let family = Family::Valkey;
+        return Some(Capabilities { family, rdb_version, has_set_pxat: true, has_absttl: true });
+    }
+    let version = parse_version(field("redis_version:")?)?;
+    // rdb.h of each release.
+    let rdb_version = match version {
+        (..=3, ..=0) | (..=2, _) => 6,
+        (3, _) => 7,
+        (4, _) => 8,
+        (5..=6, _) => 9,
+        (7, 0) => 10,
+        (7, ..=3) => 11,
+        (7, _) | (8, ..=5) => 12,
+        (8, ..=7) => 13,
+        (8, ..=9) => 14,
+        _ => 15,
+    };
+    Some(Capabilities {
+        family: Family::Redis,
+        rdb_version,
+        has_set_pxat: version >= (6, 2),
+        has_absttl: version >= (5, 0),
+    })
+}
+
+fn parse_version(text: &str) -> Option<(u32, u32)> {
+    let mut parts = text.split('.');
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_read_per_database() {
+        let info = "# Keyspace\r\ndb0:keys=5,expires=1,avg_ttl=0\r\ndb11:keys=7,expires=0,avg_ttl=0,subexpiry=0\r\n";
+        assert_eq!(parse_keyspace(info), [(DbIndex(0), 5), (DbIndex(11), 7)]);
+        assert_eq!(parse_keyspace(""), []);
+    }
+
+    #[test]
+    fn the_rdb_version_follows_from_the_servers() {
+        let rdb = |info: &str| parse_capabilities(info).map(|can| can.rdb_version);
+        for (version, expected) in [
+            ("2.8.19", 6),
+            ("3.2.1", 7),
+            ("6.2.5", 9),
+            ("7.0.15", 10),
+            ("7.2.4", 11),
+            ("7.4.1", 12),
+            ("8.2.3", 12),
+            ("8.6.0", 13),
+        ] {
+            assert_eq!(rdb(&format!("redis_version:{version}\r\n")), Some(expected), "{version}");
+        }
+        // Valkey says a Redis version too.
+        assert_eq!(
+            rdb("redis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:8.1.8\r\n"),
+            Some(11)
+        );
+        assert_eq!(rdb("redis_version:7.2.4\r\nvalkey_version:9.1.2\r\n"), Some(80));
+        assert_eq!(rdb("nothing"), None);
+    }
+}

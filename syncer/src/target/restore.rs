@@ -1,0 +1,248 @@
+//! A key of a full copy as commands: a string as SET, anything else as RESTORE with its value as it stood in the RDB.
+//! Pure. Every form replaces what is there, so a copy may start again from its beginning.
+
+use super::examine::Capabilities;
+use crate::{
+    position::DbIndex,
+    rdb::{
+        backlen::{BacklenForm, check_backlens},
+        dump::{dump_trailer, payload_len},
+        error::RdbError,
+        event::RdbEntry,
+        support::{Unsupported, can_restore},
+        value::Family,
+    },
+    resp::encode,
+    route::Route,
+};
+
+/// Why a key cannot be sent.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum EntryRefusal {
+    /// The target cannot take it as it is.
+    #[error(transparent)]
+    Unsupported(#[from] Unsupported),
+    /// Its string cannot be read.
+    #[error(transparent)]
+    Corrupt(#[from] RdbError),
+}
+
+/// Keys gathered for one EXEC.
+#[derive(Debug, Default)]
+pub struct RestoreBatch {
+    /// The commands as bytes.
+    pub bytes: Vec<u8>,
+    /// How many they are.
+    pub command_count: usize,
+    /// For each key, how many commands of the batch end with it, and what it is.
+    pub entries: Vec<(usize, &'static str)>,
+    route: Route,
+}
+
+impl RestoreBatch {
+    /// Forgets everything, keeps the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.entries.clear();
+        self.command_count = 0;
+        self.route = Route::new();
+    }
+
+    /// Adds a key. On a refusal the batch is of no more use.
+    pub fn add(
+        &mut self,
+        db: DbIndex,
+        entry: &RdbEntry<'_>,
+        target: &Capabilities,
+        scratch: &mut Vec<u8>,
+    ) -> Result<(), EntryRefusal> {
+        if self.route.select(db, &mut self.bytes) {
+            self.command_count += 1;
+        }
+        self.command_count += match entry.string_value(scratch)? {
+            Some(value) => set(&mut self.bytes, entry, value, target),
+            None => restore(&mut self.bytes, entry, target, scratch)?,
+        };
+        self.entries.push((self.command_count, entry.value_type.name()));
+        Ok(())
+    }
+
+    /// Adds the source of a library of functions.
+    pub fn add_function(&mut self, code: &[u8]) {
+        encode::command(&mut self.bytes, &[b"FUNCTION".as_slice(), b"LOAD", b"REPLACE", code]);
+        self.command_count += 1;
+        self.entries.push((self.command_count, "function library"));
+    }
+
+    /// Adds a script that the source keeps for EVALSHA (up to 6.2).
+    pub fn add_script(&mut self, body: &[u8]) {
+        encode::command(&mut self.bytes, &[b"SCRIPT".as_slice(), b"LOAD", body]);
+        self.command_count += 1;
+        self.entries.push((self.command_count, "script"));
+    }
+
+    /// Ends it where the record lives: the next watch is set there.
+    pub fn finish(&mut self) {
+        if self.route.select(Route::RECORD_DB, &mut self.bytes) {
+            self.command_count += 1;
+        }
+    }
+
+    /// What the key of command `index` is.
+    pub fn type_of(&self, index: usize) -> &'static str {
+        let at = self.entries.partition_point(|(end, _)| *end <= index);
+        self.entries.get(at).map_or("SELECT", |(_, name)| name)
+    }
+}
+
+/// A time of expiry that the target's options can state: they must be positive. What lies in the past stays there.
+fn expiry_ms(entry: &RdbEntry<'_>) -> Option<i64> {
+    entry.expire_at_ms.map(|at| at.max(1))
+}
+
+fn set(out: &mut Vec<u8>, entry: &RdbEntry<'_>, value: &[u8], target: &Capabilities) -> usize {
+    let expiry = expiry_ms(entry);
+    let is_one_command = expiry.is_none() || target.has_set_pxat;
+    encode::array_header(out, if expiry.is_some() && is_one_command { 5 } else { 3 });
+    encode::bulk(out, b"SET");
+    encode::bulk(out, entry.key);
+    encode::bulk(out, value);
+    match expiry {
+        None => 1,
+        Some(at) if is_one_command => {
+            encode::bulk(out, b"PXAT");
+            encode::bulk_number(out, at);
+            1
+        }
+        Some(at) => {
+            encode::array_header(out, 3);
+            encode::bulk(out, b"PEXPIREAT");
+            encode::bulk(out, entry.key);
+            encode::bulk_number(out, at);
+            2
+        }
+    }
+}
+
+fn restore(
+    out: &mut Vec<u8>,
+    entry: &RdbEntry<'_>,
+    target: &Capabilities,
+    scratch: &mut Vec<u8>,
+) -> Result<usize, EntryRefusal> {
+    can_restore(target.family, target.rdb_version, entry.value_type)?;
+    check_backlens(backlen_form(target), entry, scratch)?;
+    let mut commands = 1;
+    let has_replace = target.rdb_version > 6;
+    if !has_replace {
+        // 2.8 knows no REPLACE and refuses a key that is there.
+        encode::command(out, &[b"DEL".as_slice(), entry.key]);
+        commands += 1;
+    }
+    let expiry = expiry_ms(entry);
+    let with_absttl = expiry.is_some() && target.has_absttl;
+    let frequency = entry.freq.map(u64::from).filter(|_| target.has_absttl);
+    let idle = entry.idle_seconds.filter(|_| target.has_absttl && frequency.is_none());
+    let options = usize::from(has_replace)
+        + usize::from(with_absttl)
+        + 2 * usize::from(frequency.is_some() || idle.is_some());
+    encode::array_header(out, 4 + options);
+    encode::bulk(out, b"RESTORE");
+    encode::bulk(out, entry.key);
+    match expiry {
+        None => encode::bulk(out, b"0"),
+        Some(at) if with_absttl => encode::bulk_number(out, at),
+        Some(at) => encode::bulk_number(out, (at - now_ms()).max(1)),
+    }
+    encode::bulk_header(out, payload_len(entry.value));
+    out.push(entry.value_type.byte);
+    out.extend_from_slice(entry.value);
+    out.extend_from_slice(&dump_trailer(entry.value_type, entry.value, target.rdb_version));
+    out.extend_from_slice(b"\r\n");
+    if has_replace {
+        encode::bulk(out, b"REPLACE");
+    }
+    if with_absttl {
+        encode::bulk(out, b"ABSTTL");
+    }
+    if let Some((option, number)) =
+        frequency.map(|count| ("FREQ", count)).or(idle.map(|seconds| ("IDLETIME", seconds)))
+    {
+        encode::bulk(out, option.as_bytes());
+        encode::bulk_number(out, number);
+    }
+    Ok(commands)
+}
+
+fn now_ms() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}
+
+/// How the target writes the back length of listpack entries of exactly 16383, 2097151 or 268435455 bytes. The new
+/// form came with Valkey 9.1.2 (seen there; 8.1.8 and Redis 6.2 to 8.2 write the old one).
+fn backlen_form(target: &Capabilities) -> BacklenForm {
+    match target.family {
+        Family::Valkey if target.rdb_version >= 80 => BacklenForm::New,
+        Family::Valkey | Family::Redis => BacklenForm::Old,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rdb::value::ValueType;
+
+    const TARGET: Capabilities = Capabilities {
+        family: Family::Redis,
+        rdb_version: 10,
+        has_set_pxat: true,
+        has_absttl: true,
+    };
+
+    fn entry<'a>(byte: u8, value: &'a [u8], expire_at_ms: Option<i64>) -> RdbEntry<'a> {
+        RdbEntry {
+            key: b"k",
+            value_type: ValueType { family: Family::Redis, byte },
+            value,
+            expire_at_ms,
+            idle_seconds: None,
+            freq: None,
+            has_large_listpack: false,
+            value_bytes_max: 1 << 20,
+        }
+    }
+
+    fn words(entry: &RdbEntry<'_>, target: &Capabilities) -> String {
+        let mut batch = RestoreBatch::default();
+        batch.add(DbIndex(0), entry, target, &mut Vec::new()).unwrap();
+        String::from_utf8_lossy(&batch.bytes).replace("\r\n", " ")
+    }
+
+    #[test]
+    fn strings_are_set_and_keep_their_expiry() {
+        assert_eq!(words(&entry(0, b"\x01v", None), &TARGET), "*3 $3 SET $1 k $1 v ");
+        assert_eq!(
+            words(&entry(0, b"\x01v", Some(77)), &TARGET),
+            "*5 $3 SET $1 k $1 v $4 PXAT $2 77 "
+        );
+        let old = Capabilities { has_set_pxat: false, ..TARGET };
+        assert_eq!(
+            words(&entry(0, b"\xc0\x07", Some(0)), &old),
+            "*3 $3 SET $1 k $1 7 *3 $9 PEXPIREAT $1 k $1 1 "
+        );
+    }
+
+    #[test]
+    fn other_values_are_restored_over_what_is_there() {
+        let text = words(&entry(1, b"\x01\x01v", Some(99)), &TARGET);
+        assert!(text.starts_with("*6 $7 RESTORE $1 k $2 99 $14 \u{1}\u{1}\u{1}v\n"), "{text:?}");
+        assert!(text.ends_with(" $7 REPLACE $6 ABSTTL "), "{text:?}");
+    }
+
+    #[test]
+    fn what_the_target_does_not_understand_is_refused_with_a_remedy() {
+        let mut batch = RestoreBatch::default();
+        let refusal = batch.add(DbIndex(0), &entry(21, b"x", None), &TARGET, &mut Vec::new());
+        assert!(matches!(refusal, Err(EntryRefusal::Unsupported(_))));
+    }
+}
