@@ -7,10 +7,49 @@
 //!                                                                        ↘ REPLCONF ACK, lag, /report
 //! ```
 
+// What is asked of us, and who we are to the servers.
+pub mod contract;
+pub mod quantity;
+pub mod address;
+pub mod credentials;
+pub mod config;
+pub mod reload;
+
+// Words and connections.
 pub mod position;
 pub mod resp;
-pub mod rdb;
+pub mod connection;
 pub mod sentinel;
+
+// The source's side: from its socket into the spool.
+pub mod link;
+pub mod gate;
 pub mod source;
 pub mod spool;
+
+// From the spool to a batch: pure.
+pub mod rdb;
+pub mod decode;
+pub mod keys;
+pub mod expiry;
+pub mod filter;
+pub mod route;
+pub mod batch;
+pub mod record;
+
+// The target's side: from a batch to the confirmed record.
 pub mod target;
+pub mod apply;
+
+// The process around it, and what it tells.
+pub mod pipeline;
+pub mod lag;
+pub mod state;
+pub mod report;
+pub mod metrics;
+pub mod telemetry;
+pub mod shutdown;
+pub mod run;
+pub mod status;
+pub mod release;
+pub mod failpoint;

@@ -1,0 +1,167 @@
+//! What the two sides of a link share: the source's side fills the spool, the target's side empties it. Each piece of
+//! state has one writer.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use tokio::sync::watch;
+
+use crate::{
+    config::ValidatedConfig,
+    contract::FullCopyReason,
+    gate::Gate,
+    lag::LagTracker,
+    position::Offset,
+    record::{StreamPosition, alive_key, record_key},
+    shutdown::Shutdown,
+    spool::{CopyId, Spool},
+    state::LinkState,
+};
+
+/// The only link that a standalone or Sentinel source has.
+pub const LINK: &str = "0";
+
+/// What the target's side wants of the source's side. Nothing is asked of the source before the target was examined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Goal {
+    /// No connection: the target is not examined, or refused.
+    Hold,
+    /// Go on with what the spool's live range holds.
+    Continue,
+    /// The stream from this position on.
+    Resume(StreamPosition),
+    /// A full copy, unless another than `after` has begun in this process meanwhile.
+    FullCopy {
+        /// Why.
+        reason: FullCopyReason,
+        /// The copy begun last when this was decided.
+        after: Option<CopyId>,
+    },
+}
+
+/// Names under which one link appears at the servers.
+#[derive(Clone, Debug)]
+pub struct Names {
+    /// The record's key.
+    pub record: String,
+    /// The key of the owner's sign of life.
+    pub alive: String,
+    /// Connections that write to the target: a take-over ends all others of this name.
+    pub writer: String,
+    /// Connections that only read, at either end.
+    pub reader: String,
+}
+
+impl Names {
+    /// The names of a pair's link.
+    pub fn new(pair_id: &str, link: &str) -> Self {
+        let record = record_key(pair_id, link);
+        Self {
+            alive: alive_key(pair_id, link),
+            writer: record.clone(),
+            reader: format!("{record}:reader"),
+            record,
+        }
+    }
+}
+
+/// Shared by the tasks of one link.
+pub struct Link {
+    /// The configuration as it is now.
+    pub config: watch::Receiver<Arc<ValidatedConfig>>,
+    /// What the report shows. Nothing is decided by it.
+    pub state: Arc<LinkState>,
+    /// The log between the two sides.
+    pub spool: Spool,
+    /// Beside the spool: the keys of a full copy.
+    pub key_set_dir: PathBuf,
+    /// The names at the servers.
+    pub names: Names,
+    /// Held by the writer while an EXEC is outstanding.
+    pub gate: Gate,
+    /// Set by the target's side.
+    pub goal: watch::Sender<Goal>,
+    /// The full copy that the source's side has begun in this process. Set by it.
+    pub begun_copy: Mutex<Option<CopyId>>,
+    /// The target's side has drained and will write no more. Set by it.
+    pub drained: watch::Sender<bool>,
+    /// An orderly end was asked for.
+    pub shutdown: Shutdown,
+    /// What may be acknowledged to the source at most; 0 until the full copy has ended. Set by the target's side.
+    acknowledged: AtomicU64,
+    lag: Mutex<LagTracker>,
+}
+
+impl Link {
+    /// A link at its start: nothing is known of either end.
+    pub fn new(
+        config: watch::Receiver<Arc<ValidatedConfig>>,
+        state: Arc<LinkState>,
+        spool: Spool,
+        shutdown: Shutdown,
+    ) -> Self {
+        let (names, key_set_dir) = {
+            let config = config.borrow();
+            (Names::new(&config.pair_id, LINK), config.spool.dir.join("keys"))
+        };
+        Self {
+            config,
+            state,
+            spool,
+            key_set_dir,
+            names,
+            gate: Gate::default(),
+            goal: watch::Sender::new(Goal::Hold),
+            begun_copy: Mutex::new(None),
+            drained: watch::Sender::new(false),
+            shutdown,
+            acknowledged: AtomicU64::new(0),
+            lag: Mutex::new(LagTracker::default()),
+        }
+    }
+
+    /// The configuration as it is now.
+    pub fn config(&self) -> Arc<ValidatedConfig> {
+        Arc::clone(&self.config.borrow())
+    }
+
+    /// The full copy that was begun in this process.
+    pub fn begun_copy(&self) -> Option<CopyId> {
+        *self.begun_copy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The source's side has begun one.
+    pub fn set_begun_copy(&self, copy_id: CopyId) {
+        *self.begun_copy.lock().unwrap_or_else(PoisonError::into_inner) = Some(copy_id);
+    }
+
+    /// Wants something of the source's side; nothing happens if it is what was wanted already.
+    pub fn want(&self, goal: Goal) {
+        self.goal.send_if_modified(|current| std::mem::replace(current, goal) != goal);
+    }
+
+    /// What may be acknowledged at most.
+    pub fn acknowledged(&self) -> Offset {
+        Offset(self.acknowledged.load(Ordering::Relaxed))
+    }
+
+    /// Sets what may be acknowledged.
+    pub fn set_acknowledged(&self, offset: Offset) {
+        self.acknowledged.store(offset.0, Ordering::Relaxed);
+    }
+
+    /// The lag's moments.
+    pub fn lag(&self) -> MutexGuard<'_, LagTracker> {
+        self.lag.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether an orderly end was asked for.
+    pub fn is_shutting_down(&self) -> bool {
+        self.shutdown.is_requested()
+    }
+}

@@ -1,0 +1,109 @@
+//! Asks the source for its own offset each second, on a connection of its own: lag is measured against the source's
+//! word (Promise 9), and a link that went silent is told from a source that is idle.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::watch,
+    time::{Instant, MissedTickBehavior, interval},
+};
+
+use super::info::History;
+use crate::{
+    connection::{Connection, ConnectionError},
+    link::Link,
+    position::Offset,
+    sentinel::follow::Resolution,
+};
+
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// What the last polls of a node gave.
+#[derive(Clone, Debug, Default)]
+pub struct Poll {
+    /// The node.
+    pub address: String,
+    /// Since when it does not answer.
+    pub failing_since: Option<Instant>,
+    /// Its offset, and when this value was first seen.
+    offset: Option<(Offset, Instant)>,
+}
+
+impl Poll {
+    /// Since when the source is known to be ahead of what was received.
+    pub fn ahead_of(&self, received: Offset) -> Option<Instant> {
+        self.offset.filter(|(offset, _)| *offset > received).map(|(_, since)| since)
+    }
+
+    fn answered(&mut self, offset: Offset) {
+        self.failing_since = None;
+        // The oldest sighting of an offset that is still ahead counts; a source that writes on is seen by its bytes.
+        if self.offset.is_none_or(|(known, _)| known != offset) {
+            self.offset = Some((offset, Instant::now()));
+        }
+    }
+}
+
+/// Polls for as long as the process lives.
+pub async fn run(
+    link: Arc<Link>,
+    mut resolution: watch::Receiver<Resolution>,
+    polls: watch::Sender<Poll>,
+) {
+    let mut tick = interval(INTERVAL);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut connection: Option<Connection> = None;
+    loop {
+        tick.tick().await;
+        let address = match &*resolution.borrow_and_update() {
+            Resolution::Known(candidate) => candidate.address.clone(),
+            Resolution::Unknown { .. } => continue,
+        };
+        if polls.borrow().address != address {
+            connection = None;
+            polls.send_modify(|poll| *poll = Poll { address: address.clone(), ..Poll::default() });
+        }
+        match ask(&link, &address, &mut connection).await {
+            Ok(history) => {
+                if let Some(history) = history {
+                    note(&link, &history);
+                    polls.send_modify(|poll| poll.answered(history.offset));
+                }
+            }
+            Err(error) => {
+                tracing::debug!(%error, address, "the source did not answer INFO");
+                connection = None;
+                polls.send_modify(|poll| {
+                    poll.failing_since.get_or_insert_with(Instant::now);
+                });
+            }
+        }
+    }
+}
+
+async fn ask(
+    link: &Link,
+    address: &str,
+    connection: &mut Option<Connection>,
+) -> Result<Option<History>, ConnectionError> {
+    let open = match connection {
+        Some(open) => open,
+        None => {
+            let credentials = link.config().source.auth.as_ref().and_then(|auth| auth.read().ok());
+            connection
+                .insert(Connection::open(address, credentials.as_ref(), &link.names.reader).await?)
+        }
+    };
+    let info = open.call(&["INFO", "replication"]).await?;
+    Ok(info.text().and_then(History::parse))
+}
+
+/// The source's offset counts for the lag while it is in the history that we follow.
+fn note(link: &Link, history: &History) {
+    let replid =
+        link.spool.live_range().and_then(|range| range.lineage.last().map(|entry| entry.replid));
+    if replid == Some(history.replid) {
+        link.state.ladder.source.set(history.offset);
+        link.lag().note_source(std::time::Instant::now(), history.offset);
+    }
+}

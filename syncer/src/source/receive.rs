@@ -1,0 +1,284 @@
+//! Takes off the socket what the source sends, at full speed, into the spool, and acknowledges what the target has
+//! (never all of it: Promise 10). Nothing here waits for the target.
+
+use std::time::Duration;
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::tcp::{OwnedReadHalf, OwnedWriteHalf},
+    time::{Instant, Interval, MissedTickBehavior, interval, timeout},
+};
+
+use super::{
+    SourceSide, attach::Follows, error::SourceError, rdb_transfer::RdbTransfer,
+    scanner::UnitScanner,
+};
+use crate::{
+    connection::{Connection, ConnectionError},
+    failpoint::{Failpoint, hit},
+    link::Goal,
+    position::Offset,
+    resp::encode,
+    sentinel::follow::Resolution,
+    spool::{CopyId, SpoolError, UnitMark},
+    state::WaitSubject,
+};
+
+/// Read at once. The buffer is the only memory that the source's side needs.
+const READ_BYTES: usize = 256 << 10;
+/// A silence of this length is looked into: the node is asked each second on another connection as well.
+const SILENCE: Duration = Duration::from_secs(5);
+/// `repl-timeout`'s default: a master sends a PING every 10 s, so after this the link is dead, whatever else we know.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// How long a full spool may hold the RDB up before the link is closed: the source would end it soon anyway.
+const RDB_HELD_MAX: Duration = Duration::from_secs(20);
+
+/// The connection in its two directions.
+struct Wire {
+    read: OwnedReadHalf,
+    write: OwnedWriteHalf,
+    buf: Vec<u8>,
+    tick: Interval,
+    last_bytes: Instant,
+}
+
+/// What woke the receiver.
+enum Event {
+    Bytes,
+    Tick,
+    Shutdown,
+}
+
+impl SourceSide {
+    /// Receives until the connection ends or should end. `Ok` is an orderly end of the process.
+    pub(super) async fn receive(
+        &mut self,
+        connection: Connection,
+        follows: Follows,
+    ) -> Result<(), SourceError> {
+        let (stream, mut buf) = connection.into_parts();
+        buf.reserve(READ_BYTES);
+        let (read, write) = stream.into_split();
+        let mut tick = interval(Duration::from_secs(1));
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut wire = Wire { read, write, buf, tick, last_bytes: Instant::now() };
+        self.link.state.clear_waiting(WaitSubject::Source);
+        let (offset, db) = match follows {
+            Follows::Stream(offset, db) => (offset, db),
+            Follows::Rdb(copy_id, offset) => {
+                self.link.state.ladder.received.set(offset);
+                self.receive_rdb(&mut wire, copy_id).await?;
+                (offset, None)
+            }
+        };
+        self.receive_stream(wire, UnitScanner::new(offset, db)).await
+    }
+
+    /// Waits for bytes or for the second to be over.
+    async fn next(&mut self, wire: &mut Wire) -> Result<Event, SourceError> {
+        let shutdown = self.link.shutdown.clone();
+        tokio::select! {
+            () = shutdown.requested() => Ok(Event::Shutdown),
+            read = wire.read.read_buf(&mut wire.buf) => match read.map_err(ConnectionError::Io)? {
+                0 => Err(ConnectionError::Closed.into()),
+                bytes => {
+                    wire.last_bytes = Instant::now();
+                    self.link.state.counts.bytes_received.add(bytes as u64);
+                    Ok(Event::Bytes)
+                }
+            },
+            _ = wire.tick.tick() => Ok(Event::Tick),
+        }
+    }
+
+    async fn receive_rdb(&mut self, wire: &mut Wire, copy_id: CopyId) -> Result<(), SourceError> {
+        let mut transfer = RdbTransfer::default();
+        let mut is_header = true;
+        let mut received = 0;
+        loop {
+            if is_header && let Some(length) = transfer.header(&wire.buf)? {
+                wire.buf.drain(..length);
+                is_header = false;
+                self.link.state.full_copy_totals(transfer.length(), None);
+            }
+            if !is_header {
+                let taken = transfer.take(&wire.buf);
+                self.append_rdb(wire, taken.rdb, copy_id).await?;
+                wire.buf.drain(..taken.used);
+                received += taken.rdb as u64;
+                self.link.state.set_copy_bytes_received(received);
+                if taken.is_complete {
+                    break;
+                }
+            }
+            match self.next(wire).await? {
+                Event::Bytes => {}
+                Event::Shutdown => return Err(SourceError::GoalChanged),
+                Event::Tick => {
+                    // Keeps the link alive; means nothing to the source before the RDB's end.
+                    self.acknowledge(wire, Offset(0)).await?;
+                    self.check_source(wire, None)?;
+                }
+            }
+        }
+        tracing::info!(bytes = received, "the RDB has arrived");
+        // After a diskless RDB the source holds the stream back until this comes; 2.8 ends the link without it.
+        self.acknowledge(wire, Offset(0)).await?;
+        hit(Failpoint::BeforeRdbComplete);
+        let spool = self.link.spool.clone();
+        let mut sync = tokio::task::spawn_blocking(move || spool.rdb_complete());
+        loop {
+            tokio::select! {
+                done = &mut sync => {
+                    done.unwrap_or(Err(SpoolError::Unknown))?;
+                    self.rdb_failures = 0;
+                    return Ok(());
+                }
+                _ = wire.tick.tick() => self.acknowledge(wire, Offset(0)).await?,
+            }
+        }
+    }
+
+    /// Appends the first `length` bytes of the buffer to the RDB log. Where room is short, waits a while for the
+    /// target's side to give back what it has restored.
+    async fn append_rdb(
+        &mut self,
+        wire: &mut Wire,
+        length: usize,
+        copy_id: CopyId,
+    ) -> Result<(), SourceError> {
+        if length == 0 {
+            return Ok(());
+        }
+        let since = Instant::now();
+        loop {
+            match self.link.spool.rdb_append(&wire.buf[..length]) {
+                Ok(()) => break,
+                Err(error) if error.is_full() && since.elapsed() < RDB_HELD_MAX => {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    if since.elapsed().as_millis() % 1000 < 100 {
+                        self.acknowledge(wire, Offset(0)).await?;
+                    }
+                }
+                Err(error) if error.is_full() => {
+                    self.was_spool_full = true;
+                    self.rdb_failures += 1;
+                    tracing::warn!(%copy_id, failures = self.rdb_failures, "the RDB does not fit into the spool");
+                    return Err(error.into());
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        hit(Failpoint::InRdbReceive);
+        Ok(())
+    }
+
+    async fn receive_stream(
+        &mut self,
+        mut wire: Wire,
+        mut scanner: UnitScanner,
+    ) -> Result<(), SourceError> {
+        let link = std::sync::Arc::clone(&self.link);
+        link.lag().restart(scanner.offset());
+        let mut goal = link.goal.subscribe();
+        loop {
+            if !wire.buf.is_empty() {
+                scanner.scan(&wire.buf)?;
+                let mark = UnitMark { unit_end: scanner.unit_end(), db: scanner.unit_db() };
+                if let Err(error) = link.spool.append(&wire.buf, mark) {
+                    self.was_spool_full |= error.is_full();
+                    return Err(error.into());
+                }
+                wire.buf.clear();
+                hit(Failpoint::AfterSpooled);
+                let offset = scanner.offset();
+                link.state.ladder.received.set(offset);
+                link.state.ladder.spooled.set(offset);
+                link.lag().note_received(std::time::Instant::now(), offset, scanner.data_end());
+                if scanner.take_ack_wanted() {
+                    self.acknowledge(&mut wire, offset).await?;
+                }
+            }
+            match self.next(&mut wire).await? {
+                Event::Bytes => {}
+                Event::Shutdown => return self.end(wire, scanner.offset()).await,
+                Event::Tick => {
+                    self.acknowledge(&mut wire, scanner.offset()).await?;
+                    self.check_source(&wire, Some(scanner.offset()))?;
+                    if goal.has_changed().unwrap_or(false) {
+                        self.check_goal(*goal.borrow_and_update())?;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The target's side may want another stream, or none.
+    fn check_goal(&self, goal: Goal) -> Result<(), SourceError> {
+        let is_met = match goal {
+            Goal::Hold => false,
+            Goal::Continue => true,
+            Goal::FullCopy { after, .. } => after != self.link.begun_copy(),
+            Goal::Resume(position) => {
+                self.link.spool.find_range(position.position).is_some_and(|range| range.is_live)
+            }
+        };
+        if is_met { Ok(()) } else { Err(SourceError::GoalChanged) }
+    }
+
+    /// The master is still the one that Sentinel names, and the link is alive.
+    fn check_source(&self, wire: &Wire, received: Option<Offset>) -> Result<(), SourceError> {
+        if let Resolution::Known(candidate) = &*self.resolution.borrow()
+            && candidate.address != self.address
+        {
+            return Err(SourceError::MasterChanged);
+        }
+        let silence = wire.last_bytes.elapsed();
+        let poll = self.poll.borrow();
+        let is_poll_of_this = poll.address == self.address;
+        let is_gone =
+            is_poll_of_this && poll.failing_since.is_some_and(|since| since.elapsed() >= SILENCE);
+        // The source has more, and nothing comes of it.
+        let is_stuck = is_poll_of_this
+            && received.is_some_and(|received| {
+                poll.ahead_of(received).is_some_and(|since| since.elapsed() >= SILENCE)
+            });
+        if silence > SILENCE_MAX || (silence >= SILENCE && (is_gone || is_stuck)) {
+            return Err(SourceError::Silent {
+                address: self.address.clone(),
+                seconds: silence.as_secs(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Acknowledges what the target has: at most one byte less than what was received, since a replica that has
+    /// everything can be chosen by a plain FAILOVER (Promise 10; seen on 6.2 to 9.1).
+    async fn acknowledge(&self, wire: &mut Wire, received: Offset) -> Result<(), SourceError> {
+        let offset = self.link.acknowledged().0.min(received.0.saturating_sub(1));
+        let mut command = Vec::with_capacity(64);
+        encode::command(&mut command, &["REPLCONF", "ACK", itoa::Buffer::new().format(offset)]);
+        match timeout(SILENCE, wire.write.write_all(&command)).await {
+            Ok(result) => Ok(result.map_err(ConnectionError::Io)?),
+            Err(_) => Err(SourceError::Silent {
+                address: self.address.clone(),
+                seconds: SILENCE.as_secs(),
+            }),
+        }
+    }
+
+    /// Waits for the target's side to drain, then acknowledges for the last time.
+    async fn end(&mut self, mut wire: Wire, received: Offset) -> Result<(), SourceError> {
+        let mut drained = self.link.drained.subscribe();
+        while !*drained.borrow_and_update() {
+            tokio::select! {
+                changed = drained.changed() => if changed.is_err() { break },
+                _ = wire.tick.tick() => self.acknowledge(&mut wire, received).await?,
+            }
+        }
+        self.acknowledge(&mut wire, received).await?;
+        // The acknowledgement is sent before the end of the connection is.
+        wire.write.shutdown().await.map_err(ConnectionError::Io)?;
+        Ok(())
+    }
+}
