@@ -1,0 +1,46 @@
+//! What the tests stand on: servers, the syncer's binary, and the closing comparison.
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use redissync_e2e::{
+    compare::{CompareOptions, compare},
+    node::Node,
+    syncer::Syncer,
+};
+
+/// How long anything may take that is not held up on purpose.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The binary under test.
+pub(crate) fn binary() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_redissync-syncer"))
+}
+
+/// Waits until the target has everything that the source has now.
+pub(crate) fn wait_for_all(syncer: &mut Syncer, source: &mut redis::Connection) -> Result<()> {
+    let end = source_offset(source)?;
+    syncer.wait_for("the target to have all that the source has", PATIENCE, |report| {
+        report.checkpoint().is_some_and(|checkpoint| checkpoint >= end)
+    })?;
+    Ok(())
+}
+
+/// The source's own offset.
+pub(crate) fn source_offset(source: &mut redis::Connection) -> Result<u64> {
+    let info: String = redis::cmd("INFO").arg("replication").query(source)?;
+    let line = info.lines().find_map(|line| line.strip_prefix("master_repl_offset:"));
+    line.context("no master_repl_offset")?.trim().parse().context("master_repl_offset")
+}
+
+/// Both sides are equal, key by key.
+pub(crate) fn assert_equal(source: &mut redis::Connection, target: &mut redis::Connection) -> Result<u64> {
+    let comparison = compare(source, target, &CompareOptions::default())?;
+    ensure!(comparison.is_equal(), "source and target differ: {comparison}");
+    Ok(comparison.keys as u64)
+}
+
+/// The same for two nodes.
+pub(crate) fn assert_nodes_equal(source: &Node, target: &Node) -> Result<u64> {
+    assert_equal(&mut source.connect()?, &mut target.connect()?)
+}
