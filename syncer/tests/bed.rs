@@ -1,5 +1,7 @@
 //! What the tests stand on: servers, the syncer's binary, and the closing comparison.
 
+#![allow(dead_code, reason = "each module uses its part")]
+
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result, ensure};
@@ -43,4 +45,20 @@ pub(crate) fn assert_equal(source: &mut redis::Connection, target: &mut redis::C
 /// The same for two nodes.
 pub(crate) fn assert_nodes_equal(source: &Node, target: &Node) -> Result<u64> {
     assert_equal(&mut source.connect()?, &mut target.connect()?)
+}
+
+/// The long proofs (`make test-long`) run the same code as the short form, more often and with more data.
+pub(crate) fn is_long() -> bool {
+    std::env::var_os("REDISSYNC_TEST_LONG").is_some_and(|value| value == "1")
+}
+
+/// A count for the short form, or the one of the long proofs.
+pub(crate) fn scale(short: usize, long: usize) -> usize {
+    if is_long() { long } else { short }
+}
+
+/// The seed of everything random in a test: `REDISSYNC_TEST_SEED`, else fixed, so that a failure can be run again.
+pub(crate) fn seed() -> u64 {
+    let text = std::env::var("REDISSYNC_TEST_SEED").ok();
+    text.and_then(|text| text.parse().ok()).unwrap_or(1)
 }
