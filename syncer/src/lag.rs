@@ -36,9 +36,21 @@ pub struct LagTracker {
 }
 
 impl LagTracker {
-    /// Another history, or a cut: offsets seen before mean nothing.
-    pub fn restart(&mut self, offset: Offset) {
-        *self = Self { source: offset, received: offset, data_end: offset, ..Self::default() };
+    /// Another history: offsets seen before mean nothing.
+    pub fn forget(&mut self) {
+        *self = Self::default();
+    }
+
+    /// The stream goes on at `offset`: what was seen above it is of no more use (a cut). The moment counts for what
+    /// is spooled already and was never seen.
+    pub fn resume(&mut self, now: Instant, offset: Offset) {
+        self.moments.retain(|(_, seen)| *seen <= offset);
+        if self.moments.back().is_none_or(|(_, seen)| *seen < offset) {
+            self.moments.push_back((now, offset));
+        }
+        self.source = offset;
+        self.received = offset;
+        self.data_end = offset;
     }
 
     /// The source said its own offset.
@@ -94,7 +106,7 @@ mod tests {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
         let mut lag = LagTracker::default();
-        lag.restart(Offset(100));
+        lag.resume(at(0), Offset(100));
         lag.note_received(at(0), Offset(200), Offset(200));
         lag.note_received(at(1000), Offset(300), Offset(300));
         lag.note_source(at(2000), Offset(350));
@@ -112,7 +124,7 @@ mod tests {
     fn housekeeping_alone_is_no_lag_in_time() {
         let start = Instant::now();
         let mut lag = LagTracker::default();
-        lag.restart(Offset(100));
+        lag.resume(start, Offset(100));
         lag.note_received(start, Offset(114), Offset(100));
         let later = start + Duration::from_secs(9);
         assert_eq!(
@@ -122,10 +134,29 @@ mod tests {
     }
 
     #[test]
+    fn a_new_connection_does_not_make_the_lag_look_young() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut lag = LagTracker::default();
+        lag.resume(at(0), Offset(100));
+        lag.note_received(at(1000), Offset(200), Offset(200));
+        lag.note_received(at(2000), Offset(300), Offset(300));
+        lag.resume(at(5000), Offset(250));
+        assert_eq!(
+            lag.behind(at(6000), Offset(100)),
+            Behind { bytes: 150, milliseconds: 5000, is_idle: false }
+        );
+        assert_eq!(
+            lag.behind(at(6000), Offset(200)),
+            Behind { bytes: 50, milliseconds: 1000, is_idle: false }
+        );
+    }
+
+    #[test]
     fn moments_are_bounded_and_the_oldest_stays() {
         let start = Instant::now();
         let mut lag = LagTracker::default();
-        lag.restart(Offset(0));
+        lag.resume(start, Offset(0));
         for step in 1..=100_000 {
             let offset = Offset(step);
             lag.note_received(start + Duration::from_millis(10 * step), offset, offset);
