@@ -163,6 +163,7 @@ mod tests {
         }
         assert!(lag.moments.len() <= MOMENTS_MAX);
         let behind = lag.behind(start + Duration::from_secs(1000), Offset(0));
-        assert_eq!(behind.milliseconds, 999_990);
+        // Thinning costs precision, the more the older: here less than a hundredth.
+        assert!((990_000..=1_000_000).contains(&behind.milliseconds), "{behind:?}");
     }
 }
