@@ -60,6 +60,10 @@ check-generated: tools ## Fail where docs/reference.md is not what the code says
 	@cargo run --quiet -p redissync-syncer --example reference | diff -u docs/reference.md - \
 		|| { echo "docs/reference.md is out of date: run 'make reference'" >&2; exit 1; }
 
+.PHONY: check-docs
+check-docs: ## Fail where README or ARCHITECTURE name a test or file that is not there
+	@build/check-docs.sh
+
 .PHONY: check-layers
 check-layers: tools ## Fail if the syncer depends on Kubernetes or on OpenSSL
 	@build/check-layers.sh
@@ -70,7 +74,7 @@ deny: ## Check licences, sources and bans of the dependencies (needs cargo-deny)
 	else echo "deny: cargo-deny is not installed, left out; 'cargo install cargo-deny --locked' gets it"; fi
 
 .PHONY: check
-check: fmt-check lint check-layers check-generated test-unit test-kit ## All that takes minutes: before each commit
+check: fmt-check lint check-layers check-generated check-docs test-unit test-kit ## All that takes minutes: before each commit
 	@$(MAKE) test-process T=line::
 
 .PHONY: test
