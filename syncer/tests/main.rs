@@ -2,4 +2,7 @@
 //! both sides key by key.
 
 mod bed;
+mod halt;
 mod line;
+mod pair;
+mod refusal;
