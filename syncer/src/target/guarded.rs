@@ -162,12 +162,26 @@ impl GuardedConnection {
         command_count: usize,
         after: &Expected,
     ) -> Result<Outcome, TargetError> {
+        self.send(commands).await?;
+        self.receive(command_count, after).await
+    }
+
+    /// The first half of [`execute`](Self::execute): from its return on the outcome is in the target's hands.
+    pub async fn send(&mut self, commands: &[u8]) -> Result<(), TargetError> {
         encode::command(&mut self.output, &["MULTI"]);
         self.flush().await?;
         self.write(commands).await?;
         encode::command(&mut self.output, &["EXEC"]);
         self.push_watch();
-        self.flush().await?;
+        self.flush().await
+    }
+
+    /// The second half of [`execute`](Self::execute).
+    pub async fn receive(
+        &mut self,
+        command_count: usize,
+        after: &Expected,
+    ) -> Result<Outcome, TargetError> {
         let outcome = self.read_outcome(command_count).await?;
         match &outcome {
             Outcome::Applied(_) => self.read_watch(after).await?,
