@@ -36,7 +36,10 @@ pub(crate) fn source_offset(source: &mut redis::Connection) -> Result<u64> {
 }
 
 /// Both sides are equal, key by key.
-pub(crate) fn assert_equal(source: &mut redis::Connection, target: &mut redis::Connection) -> Result<u64> {
+pub(crate) fn assert_equal(
+    source: &mut redis::Connection,
+    target: &mut redis::Connection,
+) -> Result<u64> {
     let comparison = compare(source, target, &CompareOptions::default())?;
     ensure!(comparison.is_equal(), "source and target differ: {comparison}");
     Ok(comparison.keys as u64)
