@@ -1,7 +1,13 @@
 //! Faults of the syncer's own process, under load: killed, frozen, doubled, ended in order, and robbed of its spool
 //! (Promises 1, 2, 3, 4, 7 and 8).
 
+mod ack_tap;
+mod cut;
+mod ends;
 mod failpoints;
+mod owners;
+mod random;
+mod spool;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -104,4 +110,22 @@ fn assert_no_copy(syncer: &Syncer) -> Result<()> {
 /// Lets the load run against a syncer that is at work.
 fn let_load_run(time: Duration) {
     std::thread::sleep(time);
+}
+
+/// Holds every write at a server, as an overloaded one would; reads are answered.
+fn hold_writes(node: &Node, milliseconds: u64) -> Result<()> {
+    redis::cmd("CLIENT")
+        .arg("PAUSE")
+        .arg(milliseconds)
+        .arg("WRITE")
+        .exec(&mut node.connect()?)
+        .context("failed to hold the writes")
+}
+
+/// Ends a [`hold_writes`].
+fn release_writes(node: &Node) -> Result<()> {
+    redis::cmd("CLIENT")
+        .arg("UNPAUSE")
+        .exec(&mut node.connect()?)
+        .context("failed to release the writes")
 }
