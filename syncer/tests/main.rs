@@ -3,6 +3,7 @@
 
 mod bed;
 mod halt;
+mod kill;
 mod line;
 mod pair;
 mod refusal;
