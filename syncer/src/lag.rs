@@ -10,9 +10,9 @@ use std::{
 
 use crate::position::Offset;
 
-/// Offsets seen within this time count as seen at its start: lag is overstated by so much at most.
-const STEP: Duration = Duration::from_millis(5);
-/// At most so many moments; when they are full every other one goes, the newest half spared.
+/// Offsets seen within a step count as seen at its start: lag is overstated by so much at most. The step to begin with.
+const STEP_MIN: Duration = Duration::from_millis(5);
+/// At most so many moments. When they are full the step doubles: it stays below a thousandth of the time they span.
 const MOMENTS_MAX: usize = 8192;
 
 /// What lies between source and target.
@@ -27,12 +27,26 @@ pub struct Behind {
 }
 
 /// The moments of one history.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct LagTracker {
     moments: VecDeque<(Instant, Offset)>,
+    step: Duration,
     source: Offset,
     received: Offset,
     data_end: Offset,
+}
+
+impl Default for LagTracker {
+    fn default() -> Self {
+        let zero = Offset(0);
+        Self {
+            moments: VecDeque::new(),
+            step: STEP_MIN,
+            source: zero,
+            received: zero,
+            data_end: zero,
+        }
+    }
 }
 
 impl LagTracker {
@@ -60,16 +74,27 @@ impl LagTracker {
         }
         self.source = offset;
         match self.moments.back_mut() {
-            Some((at, last)) if now.saturating_duration_since(*at) < STEP => *last = offset,
+            Some((at, last)) if now.saturating_duration_since(*at) < self.step => *last = offset,
             _ => self.moments.push_back((now, offset)),
         }
         if self.moments.len() > MOMENTS_MAX {
-            let mut index = 0;
-            self.moments.retain(|_| {
-                index += 1;
-                index > MOMENTS_MAX / 2 || index % 2 == 1
-            });
+            self.thin_out();
         }
+    }
+
+    /// Doubles the step: moments within one step become its first, with the last's offset.
+    fn thin_out(&mut self) {
+        self.step *= 2;
+        let mut kept: VecDeque<(Instant, Offset)> = VecDeque::with_capacity(MOMENTS_MAX);
+        for (at, offset) in self.moments.drain(..) {
+            match kept.back_mut() {
+                Some((first, last)) if at.saturating_duration_since(*first) < self.step => {
+                    *last = offset
+                }
+                _ => kept.push_back((at, offset)),
+            }
+        }
+        self.moments = kept;
     }
 
     /// Bytes arrived up to `received`; the last unit with data ends at `data_end`.
@@ -83,6 +108,9 @@ impl LagTracker {
     pub fn behind(&mut self, now: Instant, checkpoint: Offset) -> Behind {
         while self.moments.front().is_some_and(|(_, offset)| *offset <= checkpoint) {
             self.moments.pop_front();
+        }
+        if self.moments.len() < MOMENTS_MAX / 8 {
+            self.step = STEP_MIN;
         }
         let is_idle = checkpoint >= self.data_end && self.source <= self.received.max(checkpoint);
         let since = self.moments.front().map_or(now, |(at, _)| *at);
@@ -163,7 +191,6 @@ mod tests {
         }
         assert!(lag.moments.len() <= MOMENTS_MAX);
         let behind = lag.behind(start + Duration::from_secs(1000), Offset(0));
-        // Thinning costs precision, the more the older: here less than a hundredth.
-        assert!((990_000..=1_000_000).contains(&behind.milliseconds), "{behind:?}");
+        assert!((999_000..=1_000_000).contains(&behind.milliseconds), "{behind:?}");
     }
 }

@@ -32,7 +32,8 @@ impl Applier {
             copy_id: details.copy_id.clone(),
             since: Timestamp::now(),
         };
-        let next = Record { halt: Some(halt), consent: None, ..record.clone() };
+        // Whoever halts has seen the replies of the last batch.
+        let next = Record { unchecked: None, halt: Some(halt), consent: None, ..record.clone() };
         // The watch may be gone with an aborted transaction.
         let watched = attached.expected();
         attached.writer.watch(&watched).await?;

@@ -16,7 +16,7 @@ use crate::{
     contract::{HaltReason, Phase},
     link::Goal,
     position::{Offset, ReplId},
-    record::Consent,
+    record::{Consent, Record},
     spool::SpoolError,
     state::HaltDetails,
     target::error::{TargetError, without_arguments},
@@ -104,8 +104,10 @@ impl Applier {
                     self.halt_unit(attached, &mut batch, replid, gathered, end, refusal).await?;
                     return Ok(Wake::Spool);
                 }
-                Filled::CaughtUp if is_drain_over => return Ok(Wake::Shutdown),
-                _ if is_drain_over => return Ok(Wake::Shutdown),
+                _ if is_drain_over => {
+                    self.write_clean(attached).await?;
+                    return Ok(Wake::Shutdown);
+                }
                 Filled::CaughtUp => {
                     let wake = self.wait(attached, IDLE_BEFORE_CLEAN).await?;
                     if wake == Wake::Spool {
@@ -151,6 +153,14 @@ impl Applier {
             record.unchecked.is_some() || batch.end().is_some_and(|end| end != at.position.offset);
         at.position.replid != replid
             || (is_behind && (is_drain_over || idle_since.elapsed() >= IDLE_BEFORE_CLEAN))
+    }
+
+    /// The last batch's replies were seen: the record says so before an orderly end (Promise 8).
+    async fn write_clean(&mut self, attached: &mut Attached) -> Result<(), TargetError> {
+        let record = attached.record.as_ref().filter(|record| record.unchecked.is_some());
+        let Some(record) = record else { return Ok(()) };
+        let next = Record { unchecked: None, ..record.clone() };
+        self.write_record(attached, next).await
     }
 
     async fn halt_at(

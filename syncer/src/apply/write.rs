@@ -69,7 +69,9 @@ impl Applier {
         // Over a lost connection the guard stays held until the record was read again.
         self.held = Some(guard);
         let expected = Expected::record(&next);
-        let outcome = attached.writer.execute(&batch.bytes, command_count, &expected).await?;
+        attached.writer.send(&batch.bytes).await?;
+        hit(Failpoint::AfterExec);
+        let outcome = attached.writer.receive(command_count, &expected).await?;
         hit(Failpoint::AfterReplies);
         self.note_outcome(attached, &outcome, &next);
         match outcome {

@@ -20,7 +20,6 @@ use super::error::TargetError;
 use crate::{
     connection::{Connection, ConnectionError},
     contract::WaitReason,
-    failpoint::{Failpoint, hit},
     record::Record,
     resp::{
         RespError, encode,
@@ -163,6 +162,12 @@ impl GuardedConnection {
         command_count: usize,
         after: &Expected,
     ) -> Result<Outcome, TargetError> {
+        self.send(commands).await?;
+        self.receive(command_count, after).await
+    }
+
+    /// The first half of [`execute`](Self::execute): from its return on the outcome is in the target's hands.
+    pub async fn send(&mut self, commands: &[u8]) -> Result<(), TargetError> {
         encode::command(&mut self.output, &["MULTI"]);
         let head = self.output.len();
         encode::command(&mut self.output, &["EXEC"]);
@@ -172,8 +177,15 @@ impl GuardedConnection {
         let sent = self.write_all(&mut [multi, commands, exec]).await;
         self.output = output;
         self.output.clear();
-        sent?;
-        hit(Failpoint::AfterExec);
+        sent
+    }
+
+    /// The second half of [`execute`](Self::execute).
+    pub async fn receive(
+        &mut self,
+        command_count: usize,
+        after: &Expected,
+    ) -> Result<Outcome, TargetError> {
         let outcome = self.read_outcome(command_count).await?;
         match &outcome {
             Outcome::Applied(_) => self.read_watch(after).await?,
