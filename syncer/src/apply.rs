@@ -25,6 +25,7 @@ use self::{
     plan::{Observed, Plan, plan},
 };
 use crate::{
+    config::ValidatedConfig,
     contract::WaitReason,
     gate::GateGuard,
     link::{Goal, Link},
@@ -60,6 +61,8 @@ enum Wake {
 pub struct Applier {
     link: Arc<Link>,
     resolution: watch::Receiver<Resolution>,
+    /// Of its own, since it remembers what was seen: a change ends one wait, not every later one.
+    config: watch::Receiver<Arc<ValidatedConfig>>,
     claim: Claim,
     /// Held while an EXEC's outcome is unknown.
     held: Option<GateGuard>,
@@ -75,6 +78,7 @@ impl Applier {
     /// The target's side, in a process of that nonce.
     pub fn new(link: Arc<Link>, resolution: watch::Receiver<Resolution>, nonce: String) -> Self {
         Self {
+            config: link.config.clone(),
             link,
             resolution,
             claim: Claim { nonce, term: None, may_displace: false },
@@ -234,7 +238,6 @@ impl Applier {
     ) -> Result<Wake, TargetError> {
         self.check_master(&attached.address)?;
         self.give_sign_of_life(attached).await?;
-        let mut config = self.link.config.clone();
         let shutdown = self.link.shutdown.clone();
         let deadline = (Instant::now() + limit).min(self.alive_due);
         tokio::select! {
@@ -244,7 +247,7 @@ impl Applier {
                 Ok(Wake::Time)
             }
             _ = attached.spool_progress.changed() => Ok(Wake::Spool),
-            _ = config.changed() => Ok(Wake::Config),
+            _ = self.config.changed() => Ok(Wake::Config),
             () = tokio::time::sleep_until(deadline) => Ok(Wake::Time),
         }
     }
