@@ -25,12 +25,13 @@ use self::{
     plan::{Observed, Plan, plan},
 };
 use crate::{
+    config::ValidatedConfig,
     contract::WaitReason,
     gate::GateGuard,
     link::{Goal, Link},
     position::Position,
     sentinel::follow::Resolution,
-    state::WaitSubject,
+    state::{HaltDetails, WaitSubject},
     target::{error::TargetError, take_over::Claim},
 };
 
@@ -39,7 +40,7 @@ const BACKOFF_MIN: Duration = Duration::from_millis(100);
 /// The longest: what is gone comes back soon after it is there again.
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
 /// A sign of life at least every 10 s (Promise 7), with room for a slow target.
-const ALIVE_INTERVAL: Duration = Duration::from_secs(4);
+const ALIVE_INTERVAL: Duration = Duration::from_secs(3);
 /// After this much idleness the record is written clean (Promise 8).
 const IDLE_BEFORE_CLEAN: Duration = Duration::from_secs(1);
 
@@ -60,11 +61,15 @@ enum Wake {
 pub struct Applier {
     link: Arc<Link>,
     resolution: watch::Receiver<Resolution>,
+    /// Of its own, so that a change wakes it once.
+    config: watch::Receiver<Arc<ValidatedConfig>>,
     claim: Claim,
     /// Held while an EXEC's outcome is unknown.
     held: Option<GateGuard>,
     /// The last position whose batch's replies were seen and checked by this process.
     confirmed: Option<Position>,
+    /// A unit failed within its batch, and the halt is not in the record yet.
+    unrecorded_halt: Option<HaltDetails>,
     rival: Option<Rival>,
     alive_count: u64,
     alive_due: Instant,
@@ -75,11 +80,13 @@ impl Applier {
     /// The target's side, in a process of that nonce.
     pub fn new(link: Arc<Link>, resolution: watch::Receiver<Resolution>, nonce: String) -> Self {
         Self {
+            config: link.config.clone(),
             link,
             resolution,
             claim: Claim { nonce, term: None, may_displace: false },
             held: None,
             confirmed: None,
+            unrecorded_halt: None,
             rival: None,
             alive_count: 0,
             alive_due: Instant::now(),
@@ -95,11 +102,11 @@ impl Applier {
                 Ok(()) => break,
                 Err(error) => error,
             };
-            self.note(&error);
             if self.link.is_shutting_down() {
-                tracing::warn!(%error, "ending without the target");
+                tracing::warn!(%error, "ending without having drained");
                 break;
             }
+            self.note(&error);
             self.link.state.counts.target_reconnects.add(1);
             tokio::select! {
                 () = shutdown.requested() => {}
@@ -126,15 +133,17 @@ impl Applier {
                 state.set_waiting(error.wait_reason(), chain(error));
             }
         }
-        // While a foreign process owns the target, nothing that we know of it holds.
+        // While a foreign process owns the target, nothing that we know of it holds, and no copy of ours is wanted.
         if matches!(error, TargetError::Superseded(_)) {
             self.link.want(Goal::Hold);
+            self.link.set_begun_copy(None);
         }
     }
 
     /// From a connection to its end. `Ok` is an orderly end of the process.
     async fn session(&mut self) -> Result<(), TargetError> {
         let mut attached = self.attach().await?;
+        self.record_lost_halt(&mut attached).await?;
         loop {
             if self.link.is_shutting_down() && !self.has_stream(&attached) {
                 return Ok(());
@@ -198,7 +207,12 @@ impl Applier {
             on_existing_data: link.config().on_existing_data,
             spooled_copy: link.spool.copy(),
             begun_copy: link.begun_copy(),
-            is_covered: position.is_some_and(|at| link.spool.find_range(at.position).is_some()),
+            is_covered: position.is_some_and(|at| {
+                let range = link.spool.find_range(at.position);
+                range.is_some_and(|range| {
+                    attached.record.as_ref().is_some_and(|r| r.copy_id == range.copy_id)
+                })
+            }),
             has_range: link.spool.live_range().is_some(),
         }))
     }
@@ -212,6 +226,7 @@ impl Applier {
             WaitSubject::Pair,
             &[WaitReason::TargetNotEmpty, WaitReason::Superseded],
         );
+        state.clear_waiting_for(WaitSubject::Spool, &[WaitReason::DiskError]);
     }
 
     /// Whether applying rests. The source is read on.
@@ -234,7 +249,7 @@ impl Applier {
     ) -> Result<Wake, TargetError> {
         self.check_master(&attached.address)?;
         self.give_sign_of_life(attached).await?;
-        let mut config = self.link.config.clone();
+        self.is_paused();
         let shutdown = self.link.shutdown.clone();
         let deadline = (Instant::now() + limit).min(self.alive_due);
         tokio::select! {
@@ -244,7 +259,7 @@ impl Applier {
                 Ok(Wake::Time)
             }
             _ = attached.spool_progress.changed() => Ok(Wake::Spool),
-            _ = config.changed() => Ok(Wake::Config),
+            _ = self.config.changed() => Ok(Wake::Config),
             () = tokio::time::sleep_until(deadline) => Ok(Wake::Time),
         }
     }

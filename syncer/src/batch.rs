@@ -3,6 +3,8 @@
 //! The order of units is the source's (Invariant 14), a unit is never split (Promise 3), and a refused command is
 //! led back to its unit.
 
+use std::collections::BTreeSet;
+
 use crate::{
     decode::UnitSpan,
     expiry::expiry,
@@ -11,6 +13,9 @@ use crate::{
     resp::{RespError, command::Command, encode},
     route::Route,
 };
+
+/// What an emptied batch keeps of its memory.
+const BYTES_KEPT: usize = 4 << 20;
 
 /// A unit's place in its batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +26,10 @@ pub struct BatchedUnit {
     pub db: Option<DbIndex>,
     /// How many commands of the batch end with it.
     pub commands_end: usize,
+    /// How many of them are SELECTs.
+    pub selects_end: usize,
+    /// What the batch has counted there.
+    pub counts: BatchCounts,
     /// Where the batch's bytes end with it.
     pub bytes_end: usize,
     /// The target's selected database there.
@@ -65,9 +74,16 @@ pub enum UnitRefusal {
         /// What a human can do.
         remedy: &'static str,
     },
+    /// It was not asked yet whether the target has this database. A SELECT of one that it lacks fails only within
+    /// EXEC (seen on 6.2 and 7.0), and what follows it would be applied to the database before.
+    #[error("the target may lack database {0}")]
+    UnknownToTarget(DbIndex),
     /// The database is not known: no SELECT came since the stream's start.
     #[error("a command before the first SELECT of a stream whose database is not known")]
     UnknownDatabase,
+    /// The unit is larger than what is held in memory.
+    #[error("a transaction or command of more than {0} bytes")]
+    TooLarge(usize),
     /// The unit's bytes are no commands.
     #[error("the stream is no RESP")]
     Corrupt(#[from] RespError),
@@ -77,6 +93,8 @@ impl Batch {
     /// Forgets everything, keeps the memory.
     pub fn clear(&mut self) {
         self.bytes.clear();
+        // One huge transaction must not keep its memory for ever.
+        self.bytes.shrink_to(BYTES_KEPT);
         self.units.clear();
         self.command_count = 0;
         self.counts = BatchCounts::default();
@@ -104,13 +122,16 @@ impl Batch {
     /// Keeps the first `count` units only.
     pub fn truncate(&mut self, count: usize) {
         self.units.truncate(count);
-        let (commands, bytes, route) = self
-            .units
-            .last()
-            .map_or((0, 0, Route::new()), |unit| (unit.commands_end, unit.bytes_end, unit.route));
-        self.command_count = commands;
-        self.route = route;
-        self.bytes.truncate(bytes);
+        match self.units.last() {
+            None => self.clear(),
+            Some(&BatchedUnit { commands_end, selects_end, counts, bytes_end, route, .. }) => {
+                self.command_count = commands_end;
+                self.select_count = selects_end;
+                self.counts = counts;
+                self.route = route;
+                self.bytes.truncate(bytes_end);
+            }
+        }
     }
 
     /// The record's commands are to follow: back to its database.
@@ -130,13 +151,20 @@ impl Batch {
 #[derive(Debug)]
 pub struct Assembler {
     db: Option<DbIndex>,
+    /// Databases that the target is known to have.
+    databases: BTreeSet<DbIndex>,
     command: Command,
 }
 
 impl Assembler {
     /// Starts behind a position whose database is known, or not (`None`).
     pub fn new(db: Option<DbIndex>) -> Self {
-        Self { db, command: Command::default() }
+        Self { db, databases: BTreeSet::from([Route::RECORD_DB]), command: Command::default() }
+    }
+
+    /// The target has this database.
+    pub fn allow(&mut self, db: DbIndex) {
+        self.databases.insert(db);
     }
 
     /// Adds a unit. On a refusal the batch is as it was before, and so is the assembler.
@@ -200,6 +228,8 @@ impl Assembler {
             end: unit.end,
             db: self.db,
             commands_end: batch.command_count,
+            selects_end: batch.select_count,
+            counts: batch.counts,
             bytes_end: batch.bytes.len(),
             route: batch.route,
         });
@@ -243,6 +273,9 @@ impl Assembler {
             Verdict::Refuse { what, remedy } => return Err(UnitRefusal::Refused { what, remedy }),
             verdict @ (Verdict::Forward | Verdict::ForwardWithout(_)) => {
                 let db = self.db.ok_or(UnitRefusal::UnknownDatabase)?;
+                if !self.databases.contains(&db) {
+                    return Err(UnitRefusal::UnknownToTarget(db));
+                }
                 batch.select(db);
                 if let Verdict::ForwardWithout(left_out) = verdict {
                     self.rewrite_without(batch, buf, &left_out);
@@ -297,6 +330,7 @@ mod tests {
             encode::command(decoder.input(), command);
         }
         let mut assembler = Assembler::new(None);
+        assembler.allow(DbIndex(2));
         let mut batch = Batch::default();
         while let Some(unit) = decoder.next_unit().unwrap() {
             if let Err(refusal) = assembler.add(&mut batch, decoder.buffer(), &unit) {
@@ -345,7 +379,7 @@ mod tests {
             &["SELECT", "0"],
             &["SET", "a", "1"],
             &["MULTI"],
-            &["SELECT", "1"],
+            &["SELECT", "2"],
             &["SET", "b", "1"],
             &["SWAPDB", "0", "1"],
             &["EXEC"],
@@ -353,6 +387,13 @@ mod tests {
         assert!(matches!(refusal, Some(UnitRefusal::Refused { .. })));
         assert_eq!(text(&batch), ["SET a 1"]);
         assert_eq!(batch.units.len(), 2);
+    }
+
+    #[test]
+    fn a_command_for_a_database_that_the_target_may_lack_is_held_back() {
+        let (batch, refusal) = assemble(&[&["SELECT", "9"], &["SET", "a", "1"]]);
+        assert_eq!(refusal, Some(UnitRefusal::UnknownToTarget(DbIndex(9))));
+        assert!(!batch.has_commands());
     }
 
     #[test]

@@ -45,6 +45,12 @@ pub enum ConnectionError {
         /// The command's name.
         command: String,
     },
+    /// Nothing came, not even what keeps a connection alive.
+    #[error("nothing came for {seconds} s")]
+    Silent {
+        /// For how long.
+        seconds: u64,
+    },
     /// The peer closed the connection.
     #[error("the peer closed the connection")]
     Closed,
@@ -178,8 +184,9 @@ impl Connection {
         }
     }
 
-    /// The next line, without CR LF; line feeds before it keep the connection alive and are passed over.
-    pub async fn read_line(&mut self) -> Result<String, ConnectionError> {
+    /// The next line, without CR LF; line feeds before it keep the connection alive and are passed over. Fails when
+    /// nothing at all comes for `silence_max`.
+    pub async fn read_line(&mut self, silence_max: Duration) -> Result<String, ConnectionError> {
         loop {
             let keep_alives = self.buf.iter().take_while(|byte| **byte == b'\n').count();
             self.buf.drain(..keep_alives);
@@ -190,8 +197,11 @@ impl Connection {
                 self.buf.drain(..next);
                 return Ok(line);
             }
-            if self.stream.read_buf(&mut self.buf).await.map_err(ConnectionError::Io)? == 0 {
-                return Err(ConnectionError::Closed);
+            match timeout(silence_max, self.stream.read_buf(&mut self.buf)).await {
+                Err(_) => return Err(ConnectionError::Silent { seconds: silence_max.as_secs() }),
+                Ok(Err(error)) => return Err(ConnectionError::Io(error)),
+                Ok(Ok(0)) => return Err(ConnectionError::Closed),
+                Ok(Ok(_)) => {}
             }
         }
     }

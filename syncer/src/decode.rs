@@ -58,12 +58,23 @@ impl UnitDecoder {
 
     /// The buffer that spans point into; new bytes are appended to it. Spans given out before are void then.
     pub fn input(&mut self) -> &mut Vec<u8> {
-        if self.at == self.buf.len() || self.at >= COMPACT_BYTES {
+        if self.at == self.buf.len() {
+            self.buf.clear();
+            // One huge unit must not keep its memory for ever.
+            self.buf.shrink_to(2 * COMPACT_BYTES);
+            self.scanned -= self.at;
+            self.at = 0;
+        } else if self.at >= COMPACT_BYTES {
             self.buf.drain(..self.at);
             self.scanned -= self.at;
             self.at = 0;
         }
         &mut self.buf
+    }
+
+    /// How many bytes of an unfinished unit are held.
+    pub fn unfinished_bytes(&self) -> usize {
+        self.buf.len() - self.at
     }
 
     /// What spans point into.

@@ -34,6 +34,7 @@ pub struct LagTracker {
     source: Offset,
     received: Offset,
     data_end: Offset,
+    is_known: bool,
 }
 
 impl Default for LagTracker {
@@ -45,6 +46,7 @@ impl Default for LagTracker {
             source: zero,
             received: zero,
             data_end: zero,
+            is_known: false,
         }
     }
 }
@@ -65,6 +67,7 @@ impl LagTracker {
         self.source = offset;
         self.received = offset;
         self.data_end = offset;
+        self.is_known = true;
     }
 
     /// The source said its own offset.
@@ -89,7 +92,7 @@ impl LagTracker {
         for (at, offset) in self.moments.drain(..) {
             match kept.back_mut() {
                 Some((first, last)) if at.saturating_duration_since(*first) < self.step => {
-                    *last = offset
+                    *last = offset;
                 }
                 _ => kept.push_back((at, offset)),
             }
@@ -104,8 +107,11 @@ impl LagTracker {
         self.data_end = data_end;
     }
 
-    /// The lag of a checkpoint.
-    pub fn behind(&mut self, now: Instant, checkpoint: Offset) -> Behind {
+    /// The lag of a checkpoint; `None` while nothing is known of the source.
+    pub fn behind(&mut self, now: Instant, checkpoint: Offset) -> Option<Behind> {
+        if !self.is_known {
+            return None;
+        }
         while self.moments.front().is_some_and(|(_, offset)| *offset <= checkpoint) {
             self.moments.pop_front();
         }
@@ -114,14 +120,14 @@ impl LagTracker {
         }
         let is_idle = checkpoint >= self.data_end && self.source <= self.received.max(checkpoint);
         let since = self.moments.front().map_or(now, |(at, _)| *at);
-        Behind {
+        Some(Behind {
             bytes: self.source.0.saturating_sub(checkpoint.0),
             milliseconds: match is_idle {
                 true => 0,
                 false => now.saturating_duration_since(since).as_millis() as u64,
             },
             is_idle,
-        }
+        })
     }
 }
 
@@ -139,11 +145,15 @@ mod tests {
         lag.note_received(at(1000), Offset(300), Offset(300));
         lag.note_source(at(2000), Offset(350));
         let behind = |bytes, milliseconds| Behind { bytes, milliseconds, is_idle: false };
-        assert_eq!(lag.behind(at(3000), Offset(100)), behind(250, 3000));
-        assert_eq!(lag.behind(at(3000), Offset(200)), behind(150, 2000));
-        assert_eq!(lag.behind(at(3000), Offset(300)), behind(50, 1000), "not yet received");
+        assert_eq!(lag.behind(at(3000), Offset(100)).unwrap(), behind(250, 3000));
+        assert_eq!(lag.behind(at(3000), Offset(200)).unwrap(), behind(150, 2000));
         assert_eq!(
-            lag.behind(at(3000), Offset(350)),
+            lag.behind(at(3000), Offset(300)).unwrap(),
+            behind(50, 1000),
+            "not yet received"
+        );
+        assert_eq!(
+            lag.behind(at(3000), Offset(350)).unwrap(),
             Behind { bytes: 0, milliseconds: 0, is_idle: true }
         );
     }
@@ -156,7 +166,7 @@ mod tests {
         lag.note_received(start, Offset(114), Offset(100));
         let later = start + Duration::from_secs(9);
         assert_eq!(
-            lag.behind(later, Offset(100)),
+            lag.behind(later, Offset(100)).unwrap(),
             Behind { bytes: 14, milliseconds: 0, is_idle: true }
         );
     }
@@ -171,11 +181,11 @@ mod tests {
         lag.note_received(at(2000), Offset(300), Offset(300));
         lag.resume(at(5000), Offset(250));
         assert_eq!(
-            lag.behind(at(6000), Offset(100)),
+            lag.behind(at(6000), Offset(100)).unwrap(),
             Behind { bytes: 150, milliseconds: 5000, is_idle: false }
         );
         assert_eq!(
-            lag.behind(at(6000), Offset(200)),
+            lag.behind(at(6000), Offset(200)).unwrap(),
             Behind { bytes: 50, milliseconds: 1000, is_idle: false }
         );
     }
@@ -190,7 +200,7 @@ mod tests {
             lag.note_received(start + Duration::from_millis(10 * step), offset, offset);
         }
         assert!(lag.moments.len() <= MOMENTS_MAX);
-        let behind = lag.behind(start + Duration::from_secs(1000), Offset(0));
+        let behind = lag.behind(start + Duration::from_secs(1000), Offset(0)).unwrap();
         assert!((999_000..=1_000_000).contains(&behind.milliseconds), "{behind:?}");
     }
 }

@@ -83,7 +83,8 @@ pub struct Link {
     pub gate: Gate,
     /// Set by the target's side.
     pub goal: watch::Sender<Goal>,
-    /// The full copy that the source's side has begun in this process. Set by it.
+    /// The full copy that the source's side has begun in this process. Set by it; taken back by the target's side
+    /// when another process owns the target.
     pub begun_copy: Mutex<Option<CopyId>>,
     /// The target's side has drained and will write no more. Set by it.
     pub drained: watch::Sender<bool>,
@@ -132,9 +133,9 @@ impl Link {
         *self.begun_copy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The source's side has begun one.
-    pub fn set_begun_copy(&self, copy_id: CopyId) {
-        *self.begun_copy.lock().unwrap_or_else(PoisonError::into_inner) = Some(copy_id);
+    /// The source's side has begun one; or none counts any more.
+    pub fn set_begun_copy(&self, copy_id: Option<CopyId>) {
+        *self.begun_copy.lock().unwrap_or_else(PoisonError::into_inner) = copy_id;
     }
 
     /// Wants something of the source's side; nothing happens if it is what was wanted already.

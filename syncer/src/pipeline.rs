@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::watch,
-    task::JoinHandle,
+    task::JoinSet,
     time::{MissedTickBehavior, interval},
 };
 
@@ -61,24 +61,15 @@ pub async fn run(context: PipelineContext) -> Result<(), PipelineError> {
     let source = follow(&config, "source", |config| &config.source, &link.names.reader);
     let target = follow(&config, "target", |config| &config.target, &link.names.reader);
     let (polls, poll_receiver) = watch::channel(poll::Poll::default());
-    let helpers = Helpers(vec![
-        tokio::spawn(poll::run(Arc::clone(&link), source.clone(), polls)),
-        tokio::spawn(show(Arc::clone(&link))),
-    ]);
+    let mut helpers = JoinSet::new();
+    helpers.spawn(poll::run(Arc::clone(&link), source.clone(), polls));
+    helpers.spawn(show(Arc::clone(&link)));
     let applier = tokio::spawn(Applier::new(Arc::clone(&link), target, nonce).run());
     let source_side = tokio::spawn(SourceSide::new(Arc::clone(&link), source, poll_receiver).run());
-    // A side that panics takes the process with it: a restart finds the record as it is.
-    tokio::try_join!(applier, source_side)?;
-    drop(helpers);
-    Ok(())
-}
-
-/// Tasks that end with the pipeline.
-struct Helpers(Vec<JoinHandle<()>>);
-
-impl Drop for Helpers {
-    fn drop(&mut self) {
-        self.0.iter().for_each(JoinHandle::abort);
+    // A task that panics takes the process with it: a restart finds the record as it is.
+    tokio::select! {
+        ended = async { tokio::try_join!(applier, source_side) } => ended.map(|_| ()).map_err(Into::into),
+        _ = helpers.join_next() => Err("a task that shows the link's state has ended".into()),
     }
 }
 
@@ -187,7 +178,10 @@ async fn show(link: Arc<Link>) {
             link.state.clear_lag();
             continue;
         };
-        let behind = link.lag().behind(std::time::Instant::now(), checkpoint);
+        let Some(behind) = link.lag().behind(std::time::Instant::now(), checkpoint) else {
+            link.state.clear_lag();
+            continue;
+        };
         link.state.set_lag(behind.bytes, behind.milliseconds, behind.is_idle);
         match link.state.phase() {
             Phase::CatchingUp if behind.milliseconds < CAUGHT_UP_MS => {

@@ -79,6 +79,8 @@ pub struct RecordedHalt {
 pub enum Consent {
     /// Go on behind the unit that ends here.
     SkipUnit(u64),
+    /// Apply the unit that ends here after all: what refused it was put right.
+    RetryUnit(u64),
     /// Make a full copy.
     CopyAgain,
     /// Let this full copy's sweep delete what it found.
@@ -100,6 +102,8 @@ pub struct Record {
     pub unchecked: Option<UncheckedBatch>,
     /// How many unchecked batches were passed over without a comparison, since the last full copy.
     pub unverified: u64,
+    /// How many keys the target had before this copy, and those that were cut short before it.
+    pub keys_before: u64,
     /// The consent to sweep counts until a copy has ended (Promise 5).
     pub is_sweep_allowed: bool,
     /// What the link halted at.
@@ -156,7 +160,7 @@ impl Record {
         let unchecked = self
             .unchecked
             .map_or_else(String::new, |batch| format!("{}-{}", batch.start, batch.end));
-        let fields: [(&str, &str); 12] = [
+        let fields: [(&str, &str); 13] = [
             ("format", FORMAT),
             ("owner", &Self::owner_text(&self.owner)),
             ("replid", &replid),
@@ -166,6 +170,7 @@ impl Record {
             ("copyPhase", self.copy_phase.as_str()),
             ("unchecked", &unchecked),
             ("unverified", &self.unverified.to_string()),
+            ("keysBefore", &self.keys_before.to_string()),
             ("sweepAllowed", if self.is_sweep_allowed { "1" } else { "0" }),
             ("halt", &json(self.halt.as_ref().and_then(|halt| serde_json::to_string(halt).ok()))),
             ("consent", &json(self.consent.as_ref().and_then(|c| serde_json::to_string(c).ok()))),
@@ -212,6 +217,9 @@ impl Record {
             unverified: field("unverified")?
                 .parse()
                 .map_err(|_| RecordError::Field("unverified"))?,
+            keys_before: field("keysBefore")?
+                .parse()
+                .map_err(|_| RecordError::Field("keysBefore"))?,
             is_sweep_allowed: field("sweepAllowed")? == "1",
             halt: parse_json(field("halt")?).ok_or(RecordError::Field("halt"))?,
             consent: parse_json(field("consent")?).ok_or(RecordError::Field("consent"))?,
@@ -282,6 +290,7 @@ mod tests {
             }),
             unchecked: Some(UncheckedBatch { start: Offset(90), end: Offset(99) }),
             unverified: 2,
+            keys_before: 5,
             is_sweep_allowed: true,
             halt: Some(RecordedHalt {
                 reason: HaltReason::CommandRejected,

@@ -30,6 +30,9 @@ pub struct ReleaseArgs {
     /// Go on without the unit that ends at OFFSET: what it would have done is lost at the target
     #[arg(long, value_name = "OFFSET", group = "decision")]
     skip_unit: Option<u64>,
+    /// Try the unit that ends at OFFSET again: what refused it was put right, and nothing of it was applied
+    #[arg(long, value_name = "OFFSET", group = "decision")]
+    retry_unit: Option<u64>,
     /// Copy everything again
     #[arg(long, group = "decision")]
     copy_again: bool,
@@ -46,6 +49,11 @@ pub enum ReleaseAction {
         /// The unit's end, as the halt has it.
         offset: u64,
     },
+    /// Try one unit again.
+    RetryUnit {
+        /// The unit's end, as the halt has it.
+        offset: u64,
+    },
     /// Copy everything again.
     CopyAgain,
     /// Let one sweep remove more than the set share.
@@ -58,11 +66,12 @@ pub enum ReleaseAction {
 impl ReleaseArgs {
     /// The one decision that the arguments carry.
     pub fn action(&self) -> ReleaseAction {
-        match (self.skip_unit, &self.allow_sweep) {
-            (Some(offset), _) => ReleaseAction::SkipUnit { offset },
-            (None, Some(copy_id)) => ReleaseAction::AllowSweep { copy_id: copy_id.clone() },
-            // The parser demands one of the three.
-            (None, None) => ReleaseAction::CopyAgain,
+        match (self.skip_unit, self.retry_unit, &self.allow_sweep) {
+            (Some(offset), ..) => ReleaseAction::SkipUnit { offset },
+            (None, Some(offset), _) => ReleaseAction::RetryUnit { offset },
+            (None, None, Some(copy_id)) => ReleaseAction::AllowSweep { copy_id: copy_id.clone() },
+            // The parser demands one of the four.
+            (None, None, None) => ReleaseAction::CopyAgain,
         }
     }
 }
@@ -170,7 +179,14 @@ fn consent(action: &ReleaseAction, halt: &RecordedHalt) -> Result<Consent, Strin
         ReleaseAction::SkipUnit { offset } if halt.offset == Some(*offset) => {
             Ok(Consent::SkipUnit(*offset))
         }
-        ReleaseAction::SkipUnit { offset } => {
+        ReleaseAction::RetryUnit { offset } if halt.offset == Some(*offset) && !halt.is_passed => {
+            Ok(Consent::RetryUnit(*offset))
+        }
+        ReleaseAction::RetryUnit { offset } if halt.offset == Some(*offset) => Err(format!(
+            "the rest of that unit's batch was applied, so it cannot be tried again; {seen}. {}",
+            halt.remedy
+        )),
+        ReleaseAction::SkipUnit { offset } | ReleaseAction::RetryUnit { offset } => {
             Err(format!("it does not halt at offset {offset}; {seen}. {}", halt.remedy))
         }
         ReleaseAction::AllowSweep { copy_id }
@@ -205,6 +221,10 @@ mod tests {
             since: Timestamp::from_millis(0),
         };
         let rejected = halt(HaltReason::CommandRejected, Some(7), None);
+        let refused = RecordedHalt { is_passed: false, ..rejected.clone() };
+        let retry = ReleaseAction::RetryUnit { offset: 7 };
+        assert_eq!(consent(&retry, &refused), Ok(Consent::RetryUnit(7)));
+        assert!(consent(&retry, &rejected).is_err(), "a part of the batch was applied");
         let brake = halt(HaltReason::SweepBrake, None, Some("c1"));
         let skip = |offset| ReleaseAction::SkipUnit { offset };
         let allow = |copy: &str| ReleaseAction::AllowSweep { copy_id: copy.into() };

@@ -19,7 +19,7 @@ mod receive;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use self::{error::SourceError, poll::Poll};
 use crate::{
@@ -35,6 +35,8 @@ use crate::{
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 /// The longest.
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
+/// A stream that lasted so long ends with the shortest wait.
+const STREAM_MIN: Duration = Duration::from_secs(1);
 /// A connection closed for room is not opened again before there is this much.
 const ROOM_BYTES: u64 = 4 << 20;
 /// A copy that fails so often for room waits: it would only make the source fork.
@@ -50,6 +52,10 @@ pub struct SourceSide {
     copy_id: Option<CopyId>,
     was_spool_full: bool,
     rdb_failures: u32,
+    /// The length of the RDB that came last, if the source told.
+    rdb_length: Option<u64>,
+    /// When the stream of this connection began.
+    stream_since: Option<Instant>,
 }
 
 impl SourceSide {
@@ -67,6 +73,8 @@ impl SourceSide {
             copy_id: None,
             was_spool_full: false,
             rdb_failures: 0,
+            rdb_length: None,
+            stream_since: None,
         }
     }
 
@@ -103,9 +111,18 @@ impl SourceSide {
     }
 
     async fn session(&mut self, goal: Goal, backoff: &mut Duration) -> Result<(), SourceError> {
-        let (connection, follows) = self.attach(goal).await?;
-        *backoff = BACKOFF_MIN;
-        self.receive(connection, follows).await
+        self.stream_since = None;
+        let shutdown = self.link.shutdown.clone();
+        let (connection, follows) = tokio::select! {
+            attached = self.attach(goal) => attached?,
+            () = shutdown.requested() => return Ok(()),
+        };
+        let ended = self.receive(connection, follows).await;
+        // A copy that breaks off must not make the source fork at full speed.
+        if self.stream_since.is_some_and(|since| since.elapsed() >= STREAM_MIN) {
+            *backoff = BACKOFF_MIN;
+        }
+        ended
     }
 
     /// What the target's side wants, once it wants something and there is room. `None`: an orderly end.
@@ -124,8 +141,8 @@ impl SourceSide {
             }
             if is_tried {
                 let usage = self.link.spool.usage();
-                let error =
-                    SourceError::SpoolTooSmall { needed: usage.bytes, max: usage.max_bytes };
+                let needed = self.rdb_length.unwrap_or(usage.bytes).max(usage.bytes);
+                let error = SourceError::SpoolTooSmall { needed, max: usage.max_bytes };
                 self.link.state.set_waiting(error.wait_reason(), error.to_string());
             }
             tokio::select! {

@@ -252,7 +252,13 @@ impl LinkState {
         self.lag.clear();
     }
 
-    /// A full copy was asked for. The phase becomes [`Phase::FullCopy`]. Logged here.
+    /// A full copy that an earlier process began, or that starts again from the spool: shown, not counted.
+    pub fn full_copy_continued(&self, copy_id: impl Into<String>) {
+        let copy_id = copy_id.into();
+        self.change(|parts| parts.copies.go_on(copy_id));
+    }
+
+    /// A full copy has begun. The phase becomes [`Phase::FullCopy`]. Logged here.
     pub fn full_copy_started(&self, reason: FullCopyReason, copy_id: impl Into<String>) {
         let copy_id = copy_id.into();
         warn!(%reason, copy_id, "full copy");

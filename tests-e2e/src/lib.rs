@@ -16,10 +16,15 @@
 //! | [`ledger`] | a load with exact accounts: [`Load`], [`Ledger`], [`TornPairWatcher`], [`fill`] |
 //! | [`compare`](mod@compare) | both sides key by key: [`compare()`] |
 //! | [`wait`] | waiting for a condition with a deadline: [`wait_until`] |
+//! | [`cleanup`], [`usage`] | an end that leaves nothing behind, and what a process has used |
+//! | [`demo`], [`bench`] | what `make demo` and `make bench` run |
 //! | [`connection`], [`info`], [`random`] | a client connection, its INFO as a map, and seeded numbers |
 
+pub mod bench;
+pub mod cleanup;
 pub mod compare;
 pub mod connection;
+pub mod demo;
 pub mod info;
 pub mod ledger;
 pub mod master;
@@ -31,6 +36,7 @@ pub mod random;
 pub mod sentinel_set;
 pub mod servers;
 pub mod syncer;
+pub mod usage;
 pub mod wait;
 
 pub use compare::{CompareOptions, Comparison, compare};

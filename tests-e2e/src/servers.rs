@@ -38,6 +38,22 @@ impl ServerVersion {
         Self::Valkey91,
     ];
 
+    /// The version that a user names: `7.0`, `7.0.15`, `redis-7.0` or `valkey-9.1`.
+    pub fn parse(text: &str) -> Result<Self> {
+        let found = Self::ALL.into_iter().find(|version| {
+            let full = format!("{}-{}.", version.product(), version.number());
+            let asked = format!("{text}.");
+            full.starts_with(&asked) || format!("{}.", version.number()).starts_with(&asked)
+        });
+        match found {
+            Some(version) => Ok(version),
+            None => bail!(
+                "there is no server {text}; there are {}",
+                Self::ALL.map(|v| v.to_string()).join(", ")
+            ),
+        }
+    }
+
     /// `redis` or `valkey`, which also begins the names of its programs.
     pub fn product(self) -> &'static str {
         match self {

@@ -1,16 +1,18 @@
 //! From nothing to a connection that may write: found, checked, taken over, read.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tokio::{sync::watch, time::Instant};
 
 use super::{ALIVE_INTERVAL, Applier};
 use crate::{
-    connection::Connection,
+    connection::{Connection, ConnectionError},
     contract::{Owner, Verification},
+    credentials::Auth,
     position::DbIndex,
-    record::{Record, StreamPosition},
+    record::{CopyPhase, Record, StreamPosition},
     resp::encode,
+    route::Route,
     sentinel::{
         follow::Resolution,
         role::{Role, check_role},
@@ -18,7 +20,7 @@ use crate::{
     spool::SpoolProgress,
     state::End,
     target::{
-        error::TargetError,
+        error::{TargetError, is_passing},
         examine::{Capabilities, capabilities, foreign_keys},
         guarded::{Expected, GuardedConnection, Outcome},
         take_over::take_over,
@@ -50,6 +52,8 @@ pub(super) struct Attached {
     pub(super) capabilities: Capabilities,
     /// Wakes when the spool has changed.
     pub(super) spool_progress: watch::Receiver<SpoolProgress>,
+    /// Databases that the target is known to have.
+    pub(super) databases: BTreeSet<DbIndex>,
     /// Keys per database that are not ours; known once they were looked for.
     foreign: Vec<(DbIndex, u64)>,
 }
@@ -66,6 +70,23 @@ impl Attached {
         Ok(!self.foreign.is_empty())
     }
 
+    /// Whether the target has a database. Asked outside of any MULTI: within one, a SELECT that fails lets what
+    /// follows it run in the database before (seen on 6.2 and 7.0).
+    pub(super) async fn has_database(&mut self, db: DbIndex) -> Result<bool, TargetError> {
+        if self.databases.contains(&db) {
+            return Ok(true);
+        }
+        match self.reader.call(&["SELECT", &db.to_string()]).await {
+            Ok(_) => {
+                self.reader.call(&["SELECT", "0"]).await?;
+                self.databases.insert(db);
+                Ok(true)
+            }
+            Err(ConnectionError::Refused { error, .. }) if !is_passing(&error) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     pub(super) fn not_empty(&self) -> TargetError {
         let count = |(db, keys): &(DbIndex, u64)| format!("db{db}: {keys} keys");
         TargetError::NotEmpty {
@@ -76,7 +97,7 @@ impl Attached {
 
 impl Applier {
     pub(super) async fn attach(&mut self) -> Result<Attached, TargetError> {
-        let link = std::sync::Arc::clone(&self.link);
+        let link = Arc::clone(&self.link);
         let address = match &*self.resolution.borrow_and_update() {
             Resolution::Known(candidate) => candidate.address.clone(),
             Resolution::Unknown { message, .. } => {
@@ -117,17 +138,24 @@ impl Applier {
                 writer,
                 &address,
                 &link.names.record,
-                std::sync::Arc::clone(&link.state),
+                Arc::clone(&link.state),
             ),
             address,
             reader,
             record,
             capabilities,
             spool_progress: link.spool.subscribe(),
+            databases: BTreeSet::from([Route::RECORD_DB]),
             foreign: Vec::new(),
         };
         self.settle(&mut attached).await?;
         Ok(attached)
+    }
+
+    /// A connection that only reads.
+    pub(super) async fn open_reader(&self, address: &str) -> Result<Connection, TargetError> {
+        let credentials = self.link.config().target.auth.as_ref().map(Auth::read).transpose()?;
+        Ok(Connection::open(address, credentials.as_ref(), &self.link.names.reader).await?)
     }
 
     /// The record tells what became of the last batch: nothing is outstanding any more.
@@ -176,7 +204,9 @@ impl Applier {
                     rung.set(offset);
                 }
                 self.link.set_acknowledged(record.map(|record| (record.copy_id, offset)));
-                if let Err(error) = self.link.spool.set_durable(offset) {
+                let durable =
+                    record.map(|record| self.link.spool.set_durable(record.copy_id, offset));
+                if let Some(Err(error)) = durable {
                     tracing::warn!(%error, "failed to remove old segments of the spool");
                 }
             }
@@ -192,8 +222,8 @@ impl Applier {
             }
         }
         if let Some(record) = record {
-            let verified =
-                if record.unverified == 0 { Verification::True } else { Verification::Unknown };
+            let is_verified = record.unverified == 0 && record.copy_phase == CopyPhase::Complete;
+            let verified = if is_verified { Verification::True } else { Verification::Unknown };
             state.set_data_verified(verified, record.unverified);
             if record.halt.is_none() {
                 state.clear_halt();

@@ -24,6 +24,7 @@ use crate::{
     state::HaltDetails,
     target::{
         error::{TargetError, is_passing, without_arguments},
+        examine::keyspace,
         guarded::{Expected, GuardedConnection, Outcome},
         key_set::{KeySet, KeySetBuilder},
         restore::{EntryRefusal, RestoreBatch},
@@ -79,6 +80,10 @@ impl Applier {
         let is_first = attached.record.is_none();
         let has_consent = self.link.config().on_existing_data == OnExistingData::Sweep;
         let before = attached.record.clone();
+        let keys_before = match &before {
+            Some(record) if record.copy_phase == CopyPhase::Copying => record.keys_before,
+            _ => keyspace(&mut attached.reader).await?.iter().map(|(_, keys)| keys).sum(),
+        };
         let next = Record {
             owner: before.as_ref().map_or(owner, |record| record.owner.clone()),
             copy_id,
@@ -86,6 +91,7 @@ impl Applier {
             position: None,
             unchecked: None,
             unverified: 0,
+            keys_before,
             // The consent counts for the first copy, and for the next one if that could not be finished.
             is_sweep_allowed: match &before {
                 None => has_consent,
@@ -108,6 +114,7 @@ impl Applier {
     pub(super) async fn copy(&mut self, attached: &mut Attached) -> Result<(), TargetError> {
         let Some(record) = attached.record.clone() else { return Ok(()) };
         let Some(reader) = self.link.spool.rdb_reader(record.copy_id) else { return Ok(()) };
+        self.link.state.full_copy_continued(record.copy_id.to_string());
         self.link.state.full_copy_phase(contract::CopyPhase::Restoring);
         let restored = self.restore(attached, &record, reader).await;
         let (keys, db) = match restored {
@@ -186,6 +193,9 @@ impl Applier {
                 let step = copied
                     .take(event, attached, &mut keys)
                     .map_err(|refusal| refusal.halt(record))?;
+                if step == Step::Database && !attached.has_database(copied.db).await? {
+                    return Err(Refusal::Database(copied.db).halt(record));
+                }
                 if copied.batch.bytes.len() >= BATCH_BYTES_MAX
                     || copied.batch.command_count >= BATCH_COMMANDS_MAX
                 {
@@ -203,8 +213,10 @@ impl Applier {
             self.check_master(&attached.address)?;
             self.give_sign_of_life(attached).await?;
             self.rest_while_paused(attached).await?;
-            let progress = *attached.spool_progress.borrow();
-            if !progress.is_rdb_complete && !self.link.spool.has_room(self.room_wanted()) {
+            if self.link.is_shutting_down() {
+                return Err(Stop::Gone);
+            }
+            if !self.link.spool.has_room(self.room_wanted()) {
                 // Promise 1 needs the stream more than the RDB: what is restored may go.
                 self.link.spool.drop_rdb_before(record.copy_id, reader.position())?;
             }
@@ -287,6 +299,13 @@ impl Applier {
     /// A sweep takes its time: we are still there, the target's master is still the same.
     async fn keep_sweep_alive(&mut self, attached: &mut Attached) -> Result<(), TargetError> {
         self.check_master(&attached.address)?;
+        while self.is_paused() && !self.link.is_shutting_down() {
+            self.wait(attached, Duration::from_secs(1)).await?;
+        }
+        if self.link.is_shutting_down() {
+            // The copy is restored again from the spool after the restart.
+            return Err(TargetError::Ending);
+        }
         self.give_sign_of_life(attached).await
     }
 
@@ -299,6 +318,8 @@ impl Applier {
     ) -> Result<bool, TargetError> {
         let state = std::sync::Arc::clone(&self.link.state);
         state.full_copy_phase(contract::CopyPhase::Sweeping);
+        // The reader was idle while keys were restored: a target with a client timeout has closed it.
+        attached.reader = self.open_reader(&attached.address).await?;
         let mut count = SweepCount::default();
         let mut walk = Walk::start(&mut attached.reader).await?;
         while let Some((db, page)) = walk.page(&mut attached.reader).await? {
@@ -313,7 +334,7 @@ impl Applier {
             "counted for the sweep"
         );
         // Promise 5.
-        if count.is_over_brake() && !record.is_sweep_allowed {
+        if count.is_over_brake(record.keys_before) && !record.is_sweep_allowed {
             let copy_id = record.copy_id.to_string();
             let details = HaltDetails {
                 reason: HaltReason::SweepBrake,
@@ -372,6 +393,8 @@ struct Copied {
 #[derive(PartialEq, Eq)]
 enum Step {
     Next,
+    /// The keys that follow are of another database.
+    Database,
     End,
 }
 
@@ -381,6 +404,7 @@ enum Refusal {
     Module(String),
     KeySet(std::io::Error),
     SlotImport,
+    Database(DbIndex),
 }
 
 impl Refusal {
@@ -403,6 +427,11 @@ impl Refusal {
                     "the source's module {name} keeps data beside the keys, which no command can carry"
                 ),
                 "unload the module at the source, or wait for a version that carries it".to_owned(),
+            ),
+            Self::Database(db) => (
+                HaltReason::UnsupportedValue,
+                format!("the source has keys in database {db}, which the target lacks"),
+                "raise `databases` in the target's configuration".to_owned(),
             ),
             Self::SlotImport => (
                 HaltReason::UnsupportedValue,
@@ -429,7 +458,10 @@ impl Copied {
     ) -> Result<Step, Refusal> {
         match event {
             RdbEvent::Entry(entry) => self.entry(&entry, attached, keys)?,
-            RdbEvent::SelectDb(db) => self.db = DbIndex(db),
+            RdbEvent::SelectDb(db) => {
+                self.db = DbIndex(db);
+                return Ok(Step::Database);
+            }
             RdbEvent::ResizeDb { keys, .. } => self.keys_total += keys,
             RdbEvent::Function { code } => self.batch.add_function(code),
             RdbEvent::Aux { key: b"lua", value } => self.batch.add_script(value),
@@ -545,7 +577,7 @@ async fn restore_batches(
                 let Some((index, error)) = errors.first.first() else {
                     return Err(TargetError::Refused("EXECABORT".into()).into());
                 };
-                if is_passing(error) || errors.count >= batch.command_count {
+                if is_passing(error) || errors.count >= batch.command_count - batch.select_count {
                     return Err(TargetError::Refused(error.clone()).into());
                 }
                 return Err(Stop::Halt(HaltDetails {

@@ -1,17 +1,21 @@
 //! From the spool to batches: read, decode, filter, route, gather. Never waits; what is not there yet is not there.
 
+use std::collections::BTreeSet;
+
 use crate::{
     batch::{Assembler, Batch, UnitRefusal},
-    decode::UnitDecoder,
-    position::Offset,
+    decode::{UnitDecoder, UnitSpan},
+    position::{DbIndex, Offset},
     record::StreamPosition,
-    spool::{Spool, SpoolError, StreamReader},
+    spool::{CopyId, RangeId, Spool, SpoolError, StreamReader},
 };
 
 /// A batch that holds so many bytes goes: EXEC of one blocks the target for about 2 ms.
 const BATCH_BYTES_MAX: usize = 512 << 10;
 /// A batch of so many units goes: each costs the target a queued command at least.
 const BATCH_UNITS_MAX: usize = 8192;
+/// The largest unit that is held in memory: a value of 512 MiB, the most that servers take by default, with its key.
+const UNIT_BYTES_MAX: usize = 544 << 20;
 /// Read from the spool at once.
 const READ_BYTES: usize = 256 << 10;
 
@@ -22,6 +26,8 @@ pub(super) enum Filled {
     Full,
     /// The spool has no more now.
     CaughtUp,
+    /// The next unit needs a database that was not asked for yet; what is before it is in the batch.
+    NeedsDatabase(DbIndex),
     /// The next unit cannot be applied; what is before it is in the batch.
     Refused(Offset, UnitRefusal),
 }
@@ -33,20 +39,45 @@ pub(super) struct Flow {
     assembler: Assembler,
     /// The unit that a human told to skip ends here.
     skip: Option<Offset>,
+    /// A unit that was decoded and not added.
+    pending: Option<UnitSpan>,
+    /// The range that is read.
+    range: RangeId,
     /// The unit that cannot be applied. It is given again at each look: nothing behind it may be applied.
     refused: Option<(Offset, UnitRefusal)>,
 }
 
 impl Flow {
-    /// `None` if the spool does not cover the position.
-    pub(super) fn open(spool: &Spool, from: StreamPosition, skip: Option<Offset>) -> Option<Self> {
+    /// `None` if the spool does not cover the position in the data of this copy.
+    pub(super) fn open(
+        spool: &Spool,
+        from: StreamPosition,
+        copy_id: CopyId,
+        databases: &BTreeSet<DbIndex>,
+        skip: Option<Offset>,
+    ) -> Option<Self> {
+        let range = spool.find_range(from.position).filter(|range| range.copy_id == copy_id)?;
+        let mut assembler = Assembler::new(from.db);
+        databases.iter().for_each(|db| assembler.allow(*db));
         Some(Self {
             reader: spool.reader_at(from.position)?,
             decoder: UnitDecoder::new(from.position.offset),
-            assembler: Assembler::new(from.db),
+            assembler,
             skip,
+            pending: None,
+            range: range.id,
             refused: None,
         })
+    }
+
+    /// Whether what is read is still what the source appends to.
+    pub(super) fn is_live(&self, spool: &Spool) -> bool {
+        spool.live_range().is_some_and(|range| range.id == self.range)
+    }
+
+    /// The target has this database.
+    pub(super) fn allow(&mut self, db: DbIndex) {
+        self.assembler.allow(db);
     }
 
     /// Adds units until the batch is full or no more are there. `SpoolError::Stale`: the spool was cut, and nothing
@@ -56,21 +87,34 @@ impl Flow {
             if let Some((end, refusal)) = &self.refused {
                 return Ok(Filled::Refused(*end, refusal.clone()));
             }
-            while let Some(unit) = match self.decoder.next_unit() {
-                Ok(unit) => unit,
-                Err(error) => return Ok(self.refuse(self.decoder.offset(), error.into())),
+            while let Some(unit) = match self.pending.take() {
+                Some(unit) => Some(unit),
+                None => match self.decoder.next_unit() {
+                    Ok(unit) => unit,
+                    Err(error) => return Ok(self.refuse(self.decoder.offset(), error.into())),
+                },
             } {
                 let buf = self.decoder.buffer();
                 let added = match self.skip == Some(unit.end) {
                     true => self.assembler.skip(batch, buf, &unit),
                     false => self.assembler.add(batch, buf, &unit),
                 };
-                if let Err(refusal) = added {
-                    return Ok(self.refuse(unit.end, refusal));
+                match added {
+                    Ok(()) => {}
+                    Err(UnitRefusal::UnknownToTarget(db)) => {
+                        self.pending = Some(unit);
+                        return Ok(Filled::NeedsDatabase(db));
+                    }
+                    Err(refusal) => return Ok(self.refuse(unit.end, refusal)),
                 }
                 if batch.bytes.len() >= BATCH_BYTES_MAX || batch.units.len() >= BATCH_UNITS_MAX {
                     return Ok(Filled::Full);
                 }
+            }
+            if self.decoder.unfinished_bytes() > UNIT_BYTES_MAX {
+                return Ok(
+                    self.refuse(self.decoder.offset(), UnitRefusal::TooLarge(UNIT_BYTES_MAX))
+                );
             }
             if self.reader.read(self.decoder.input(), READ_BYTES)? == 0 {
                 return Ok(Filled::CaughtUp);
@@ -78,8 +122,16 @@ impl Flow {
         }
     }
 
-    fn refuse(&mut self, end: Offset, refusal: UnitRefusal) -> Filled {
+    /// Nothing behind this unit is given out.
+    pub(super) fn refuse(&mut self, end: Offset, refusal: UnitRefusal) -> Filled {
         self.refused = Some((end, refusal.clone()));
         Filled::Refused(end, refusal)
+    }
+
+    /// The same for the unit that waits for its database.
+    pub(super) fn refuse_pending(&mut self, refusal: UnitRefusal) {
+        if let Some(unit) = self.pending.take() {
+            self.refuse(unit.end, refusal);
+        }
     }
 }

@@ -36,9 +36,31 @@ impl Applier {
         let next = Record { unchecked: None, halt: Some(halt), consent: None, ..record.clone() };
         // The watch may be gone with an aborted transaction.
         let watched = attached.expected();
+        // Until it is in the record, a lost connection must not make it forgotten.
+        self.unrecorded_halt =
+            Some(details.clone()).filter(|halt| is_passed && halt.offset.is_some());
         attached.writer.watch(&watched).await?;
+        self.write_record(attached, next).await?;
+        self.unrecorded_halt = None;
         self.link.state.set_halt(details);
-        self.write_record(attached, next).await
+        self.confirmed =
+            attached.record.as_ref().and_then(|record| record.position).map(|at| at.position);
+        Ok(())
+    }
+
+    /// A unit failed within its batch, and the connection was lost before the halt was recorded. If the target still
+    /// holds that batch, the halt is recorded now; if it fell back, the unit will be met again.
+    pub(super) async fn record_lost_halt(
+        &mut self,
+        attached: &mut Attached,
+    ) -> Result<(), TargetError> {
+        let Some(details) = self.unrecorded_halt.take() else { return Ok(()) };
+        let position = attached.record.as_ref().and_then(|record| record.position);
+        if position.is_some_and(|at| details.offset.is_some_and(|end| at.position.offset.0 >= end))
+        {
+            self.halt(attached, details, true).await?;
+        }
+        Ok(())
     }
 
     /// Waits until a human answers, and takes his answer over into the record.
@@ -105,7 +127,11 @@ fn released(record: &Record, halt: &RecordedHalt, consent: &Consent) -> Record {
         // A unit that the record has passed needs no skipping.
         Consent::SkipUnit(end) => {
             next.consent = (!halt.is_passed).then_some(Consent::SkipUnit(*end));
+            // What the source did there is not at the target.
+            next.unverified += 1;
         }
+        // Nothing of it was applied: it is met again.
+        Consent::RetryUnit(_) => {}
         Consent::AllowSweep(_) => next.is_sweep_allowed = true,
         Consent::CopyAgain => next.consent = Some(Consent::CopyAgain),
     }

@@ -56,6 +56,7 @@ pub fn plan(observed: &Observed<'_>) -> Plan {
     {
         return Plan::Refuse;
     }
+    let held = spooled_copy.filter(|copy| !copy.is_dropped);
     // A copy can be restored while its RDB is held from its first byte on.
     let usable = spooled_copy
         .filter(|copy| copy.rdb_start == 0 && !copy.is_dropped)
@@ -80,17 +81,15 @@ pub fn plan(observed: &Observed<'_>) -> Plan {
         _ if begun.is_some() => begun.map_or(Plan::Refuse, Plan::BeginCopy),
         Some(record) if record.copy_phase == CopyPhase::Complete => stream(record, observed),
         Some(record) => {
-            let is_held = spooled_copy.is_some_and(|copy| copy.copy_id == record.copy_id);
+            let is_held = held.is_some_and(|copy| copy.copy_id == record.copy_id);
             let reason = match is_held {
                 true => FullCopyReason::SpoolFull,
-                false if spooled_copy.is_some() || begun_copy.is_some() => {
-                    FullCopyReason::InterruptedCopy
-                }
+                false if held.is_some() || begun_copy.is_some() => FullCopyReason::InterruptedCopy,
                 false => FullCopyReason::SpoolLost,
             };
             full(reason)
         }
-        None if spooled_copy.is_some() => full(FullCopyReason::InterruptedCopy),
+        None if held.is_some() => full(FullCopyReason::InterruptedCopy),
         None if observed.has_range => full(FullCopyReason::NoRecord),
         None => full(FullCopyReason::Initial),
     }
@@ -132,6 +131,7 @@ mod tests {
             position: (copy_phase == CopyPhase::Complete).then(position),
             unchecked: None,
             unverified: 0,
+            keys_before: 0,
             is_sweep_allowed: false,
             halt: None,
             consent: None,

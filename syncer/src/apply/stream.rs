@@ -1,8 +1,6 @@
 //! Applying the stream: gather what is there, write it with its record, again. A small batch leaves at once; while one
 //! is on its way the next one grows.
 
-use std::time::Duration;
-
 use tokio::time::Instant;
 
 use super::{
@@ -15,41 +13,33 @@ use crate::{
     batch::{Batch, UnitRefusal},
     contract::{HaltReason, Phase},
     link::Goal,
-    position::{Offset, ReplId},
+    position::{DbIndex, Offset, ReplId},
     record::{Consent, Record},
-    spool::SpoolError,
+    spool::{SpoolError, SpoolProgress},
     state::HaltDetails,
     target::error::{TargetError, without_arguments},
 };
+
+/// Of the time for an orderly end this part may go into applying what is spooled; the rest is for the last words.
+const DRAIN_SHARE: f64 = 0.6;
+
+/// What is under way while the stream is applied.
+struct Streaming {
+    flow: Flow,
+    batch: Batch,
+    /// The spool as it was when `flow` was opened: what is gathered is void once it was cut.
+    gathered: SpoolProgress,
+    /// When the last batch was written.
+    idle_since: Instant,
+    /// Until when an orderly end goes on applying.
+    drain_deadline: Option<Instant>,
+}
 
 impl Applier {
     /// Applies the stream from the record's position on, until something else is to be done: `Shutdown` after
     /// draining, anything else to look again.
     pub(super) async fn stream(&mut self, attached: &mut Attached) -> Result<Wake, TargetError> {
-        let Some(record) = &attached.record else { return Ok(Wake::Spool) };
-        let Some(from) = record.position else { return Ok(Wake::Spool) };
-        if let Some(copy) =
-            self.link.spool.copy().filter(|copy| copy.copy_id == record.copy_id && !copy.is_dropped)
-        {
-            // Killed between the copy's end and this.
-            self.link.spool.drop_rdb(copy.copy_id)?;
-        }
-        let skip = match record.consent {
-            Some(Consent::SkipUnit(end)) => Some(Offset(end)),
-            _ => None,
-        };
-        self.link.want(Goal::Resume(from, record.copy_id));
-        let mut gathered = *attached.spool_progress.borrow_and_update();
-        let Some(mut flow) = Flow::open(&self.link.spool, from, skip) else {
-            return Ok(Wake::Spool);
-        };
-        if !matches!(self.link.state.phase(), Phase::Streaming) {
-            self.link.state.set_phase(Phase::CatchingUp);
-        }
-        let mut batch = Batch::default();
-        let mut idle_since = Instant::now();
-        let drain_until = Instant::now() + self.link.config().drain.mul_f64(0.6);
-        let mut drain_deadline = None;
+        let Some(mut streaming) = self.start_streaming(attached)? else { return Ok(Wake::Spool) };
         loop {
             self.check_master(&attached.address)?;
             self.give_sign_of_life(attached).await?;
@@ -57,110 +47,173 @@ impl Applier {
                 return Ok(Wake::Spool);
             }
             let is_draining = self.link.is_shutting_down();
-            if is_draining {
-                self.link.state.set_phase(Phase::Draining);
-                drain_deadline.get_or_insert_with(|| {
-                    drain_until.max(Instant::now() + Duration::from_secs(1))
-                });
-            }
-            if self.is_paused() && !is_draining {
-                // What was gathered is gathered again after the pause.
-                self.wait(attached, Duration::from_secs(1)).await?;
-                if !self.is_paused() || self.link.is_shutting_down() {
-                    return Ok(Wake::Config);
+            if self.is_paused() {
+                if is_draining {
+                    return self.end_stream(attached).await;
+                }
+                self.wait(attached, IDLE_BEFORE_CLEAN).await?;
+                if streaming.is_cut(attached) {
+                    return Ok(Wake::Spool);
                 }
                 continue;
             }
-            let filled = match flow.fill(&mut batch) {
+            let filled = match streaming.flow.fill(&mut streaming.batch) {
                 Ok(filled) => filled,
                 // Cut or dropped: look again from the record's position.
                 Err(SpoolError::Stale) => return Ok(Wake::Spool),
-                Err(error) => return Err(error.into()),
-            };
-            let Some(replid) = self.live_replid() else { return Ok(Wake::Spool) };
-            let is_drain_over = is_draining
-                && (matches!(filled, Filled::CaughtUp)
-                    || drain_deadline.is_some_and(|end| Instant::now() > end));
-            if batch.has_commands()
-                || self.is_record_due(attached, &batch, replid, idle_since, is_drain_over)
-            {
-                let written = self.write(attached, &mut batch, replid, gathered).await?;
-                match written {
-                    Written::Confirmed => {}
-                    Written::Stale => return Ok(Wake::Spool),
-                    Written::Rejected(rejected) => {
-                        self.halt_at(attached, rejected).await?;
-                        return Ok(Wake::Spool);
-                    }
-                }
-                batch.clear();
-                idle_since = Instant::now();
-            } else if matches!(filled, Filled::Full) {
-                // Units without commands only: they move the position with the next batch or when idle.
-                batch.units.drain(..batch.units.len() - 1);
-            }
-            match filled {
-                Filled::Refused(end, refusal) if !batch.has_commands() => {
-                    self.halt_unit(attached, &mut batch, replid, gathered, end, refusal).await?;
+                Err(SpoolError::Corrupt { path, what }) => {
+                    let what = format!("{} is damaged: {what}", path.display());
+                    self.halt_corrupt_spool(attached, what).await?;
                     return Ok(Wake::Spool);
                 }
-                _ if is_drain_over => {
-                    self.write_clean(attached).await?;
-                    return Ok(Wake::Shutdown);
+                Err(error) => return Err(error.into()),
+            };
+            if !self.write_what_is_due(attached, &mut streaming, &filled).await? {
+                return Ok(Wake::Spool);
+            }
+            if is_draining {
+                self.link.state.set_phase(Phase::Draining);
+                let limit = self.link.config().drain.mul_f64(DRAIN_SHARE);
+                let deadline =
+                    *streaming.drain_deadline.get_or_insert_with(|| Instant::now() + limit);
+                if !matches!(filled, Filled::Full | Filled::NeedsDatabase(_))
+                    || Instant::now() > deadline
+                {
+                    return self.end_stream(attached).await;
+                }
+            }
+            match filled {
+                Filled::Full => {}
+                Filled::NeedsDatabase(db) => {
+                    self.ask_for_database(attached, &mut streaming.flow, db).await?;
+                }
+                Filled::Refused(end, refusal) => {
+                    self.halt_unit(attached, end, refusal).await?;
+                    return Ok(Wake::Spool);
                 }
                 Filled::CaughtUp => {
                     let wake = self.wait(attached, IDLE_BEFORE_CLEAN).await?;
-                    if wake == Wake::Spool {
-                        let progress = *attached.spool_progress.borrow();
-                        if progress.generation != gathered.generation {
-                            return Ok(Wake::Spool);
-                        }
-                        gathered = progress;
+                    let is_live = streaming.flow.is_live(&self.link.spool);
+                    if streaming.is_cut(attached) || (wake != Wake::Shutdown && !is_live) {
+                        return Ok(Wake::Spool);
                     }
                 }
-                Filled::Full | Filled::Refused(..) => {}
             }
         }
     }
 
+    fn start_streaming(
+        &mut self,
+        attached: &mut Attached,
+    ) -> Result<Option<Streaming>, TargetError> {
+        let Some(record) = &attached.record else { return Ok(None) };
+        let Some(from) = record.position else { return Ok(None) };
+        let spool = &self.link.spool;
+        if let Some(copy) =
+            spool.copy().filter(|copy| copy.copy_id == record.copy_id && !copy.is_dropped)
+        {
+            // Killed between the copy's end and this.
+            spool.drop_rdb(copy.copy_id)?;
+        }
+        let skip = match record.consent {
+            Some(Consent::SkipUnit(end)) => Some(Offset(end)),
+            _ => None,
+        };
+        let gathered = *attached.spool_progress.borrow_and_update();
+        let Some(flow) = Flow::open(spool, from, record.copy_id, &attached.databases, skip) else {
+            return Ok(None);
+        };
+        // Where the live range has the position, its end is what the source is asked for, however far the position
+        // is behind; retention may have dropped the position itself by then.
+        let is_live = flow.is_live(spool);
+        self.link.want(if is_live { Goal::Continue } else { Goal::Resume(from, record.copy_id) });
+        if self.link.state.phase() != Phase::Streaming {
+            self.link.state.set_phase(Phase::CatchingUp);
+        }
+        let batch = Batch::default();
+        Ok(Some(Streaming {
+            flow,
+            batch,
+            gathered,
+            idle_since: Instant::now(),
+            drain_deadline: None,
+        }))
+    }
+
+    /// Writes the batch if it has anything, and the record if that is due. False if the stream is to be looked at
+    /// anew.
+    async fn write_what_is_due(
+        &mut self,
+        attached: &mut Attached,
+        streaming: &mut Streaming,
+        filled: &Filled,
+    ) -> Result<bool, TargetError> {
+        let Some(replid) = self.replid(attached) else { return Ok(false) };
+        let batch = &mut streaming.batch;
+        let is_halting = matches!(filled, Filled::Refused(..)) && !batch.units.is_empty();
+        let is_idle = streaming.idle_since.elapsed() >= IDLE_BEFORE_CLEAN;
+        if !batch.has_commands() && !is_halting && !is_record_due(attached, batch, replid, is_idle)
+        {
+            if matches!(filled, Filled::Full) {
+                // Units without commands only: they move the position with the next batch or when idle.
+                batch.units.drain(..batch.units.len() - 1);
+            }
+            return Ok(true);
+        }
+        match self.write(attached, batch, replid, streaming.gathered).await? {
+            Written::Confirmed => {}
+            Written::Stale => return Ok(false),
+            Written::Rejected(rejected) => {
+                self.halt_at(attached, rejected).await?;
+                return Ok(false);
+            }
+        }
+        batch.clear();
+        streaming.idle_since = Instant::now();
+        Ok(true)
+    }
+
+    /// The last words of an orderly end: the record says that all replies were seen (Promise 8).
+    async fn end_stream(&mut self, attached: &mut Attached) -> Result<Wake, TargetError> {
+        if let Some(record) = attached.record.as_ref().filter(|record| record.unchecked.is_some()) {
+            let next = Record { unchecked: None, ..record.clone() };
+            self.write_record(attached, next).await?;
+        }
+        Ok(Wake::Shutdown)
+    }
+
+    /// Whether the source's side has begun a copy that the record does not know of.
     fn is_new_copy(&self, attached: &Attached) -> bool {
         let ours = attached.record.as_ref().map(|record| record.copy_id);
+        let copy = self.link.spool.copy();
         self.link.begun_copy().is_some_and(|begun| Some(begun) != ours)
-            && self
-                .link
-                .spool
-                .copy()
-                .is_some_and(|copy| Some(copy.copy_id) != ours && !copy.is_dropped)
+            && copy.is_some_and(|copy| Some(copy.copy_id) != ours && !copy.is_dropped)
     }
 
-    /// The name of the history that the spool is at.
-    fn live_replid(&self) -> Option<ReplId> {
-        self.link.spool.live_range()?.lineage.last().map(|entry| entry.replid)
+    /// The name that the history of the record's position has now.
+    fn replid(&self, attached: &Attached) -> Option<ReplId> {
+        let position = attached.record.as_ref()?.position?.position;
+        self.link.spool.find_range(position)?.lineage.last().map(|entry| entry.replid)
     }
 
-    /// Whether the record is to be written without data: at once for a new replid, when idle to make it clean.
-    fn is_record_due(
-        &self,
-        attached: &Attached,
-        batch: &Batch,
-        replid: ReplId,
-        idle_since: Instant,
-        is_drain_over: bool,
-    ) -> bool {
-        let Some(record) = &attached.record else { return false };
-        let Some(at) = record.position else { return false };
-        let is_behind =
-            record.unchecked.is_some() || batch.end().is_some_and(|end| end != at.position.offset);
-        at.position.replid != replid
-            || (is_behind && (is_drain_over || idle_since.elapsed() >= IDLE_BEFORE_CLEAN))
-    }
-
-    /// The last batch's replies were seen: the record says so before an orderly end (Promise 8).
-    async fn write_clean(&mut self, attached: &mut Attached) -> Result<(), TargetError> {
-        let record = attached.record.as_ref().filter(|record| record.unchecked.is_some());
-        let Some(record) = record else { return Ok(()) };
-        let next = Record { unchecked: None, ..record.clone() };
-        self.write_record(attached, next).await
+    /// Asks whether the target has a database before the first command for it is sent.
+    async fn ask_for_database(
+        &mut self,
+        attached: &mut Attached,
+        flow: &mut Flow,
+        db: DbIndex,
+    ) -> Result<(), TargetError> {
+        match attached.has_database(db).await? {
+            true => flow.allow(db),
+            false => {
+                let refusal = UnitRefusal::Refused {
+                    what: "the target has no such database",
+                    remedy: "raise `databases` in the target's configuration",
+                };
+                flow.refuse_pending(refusal);
+            }
+        }
+        Ok(())
     }
 
     async fn halt_at(
@@ -187,7 +240,7 @@ impl Applier {
                     "the target refuses a command of the unit that ends at offset {end}: {error:?}; nothing of it was applied"
                 ),
                 format!(
-                    "make the target accept it and `release --skip-unit {end}` if you applied it yourself, or `release --copy-again`"
+                    "make the target accept it, then `release --retry-unit {end}`; or `release --skip-unit {end}` to go on without it, or `release --copy-again`"
                 ),
             ),
         };
@@ -201,27 +254,25 @@ impl Applier {
         self.halt(attached, details, is_passed).await
     }
 
-    /// Everything before the unit is applied; the position is moved up to it, then the link halts there.
+    /// Everything before the unit is applied; the link halts there.
     async fn halt_unit(
         &mut self,
         attached: &mut Attached,
-        batch: &mut Batch,
-        replid: ReplId,
-        gathered: crate::spool::SpoolProgress,
         end: Offset,
         refusal: UnitRefusal,
     ) -> Result<(), TargetError> {
-        if !batch.units.is_empty()
-            && self.write(attached, batch, replid, gathered).await? == Written::Stale
-        {
-            return Ok(());
-        }
         let (reason, remedy) = match &refusal {
             UnitRefusal::Refused { remedy, .. } => {
-                let release = format!("; `release --skip-unit {end}` or `release --copy-again`");
+                let release = format!(
+                    "; then `release --retry-unit {end}`, `release --skip-unit {end}` to go on without it, or `release --copy-again`"
+                );
                 (HaltReason::UnsupportedCommand, (*remedy).to_owned() + &release)
             }
-            UnitRefusal::UnknownDatabase | UnitRefusal::Corrupt(_) => (
+            UnitRefusal::TooLarge(_) => (
+                HaltReason::UnitTooLarge,
+                "make the source's transactions and values smaller, then `release --copy-again`".into(),
+            ),
+            UnitRefusal::UnknownDatabase | UnitRefusal::UnknownToTarget(_) | UnitRefusal::Corrupt(_) => (
                 HaltReason::CorruptStream,
                 "copy again with `release --copy-again`; if it comes back, report it with the source's version".into(),
             ),
@@ -230,4 +281,35 @@ impl Applier {
         let details = HaltDetails { reason, message, remedy, offset: Some(end.0), copy_id: None };
         self.halt(attached, details, false).await
     }
+
+    async fn halt_corrupt_spool(
+        &mut self,
+        attached: &mut Attached,
+        what: String,
+    ) -> Result<(), TargetError> {
+        let details = HaltDetails {
+            reason: HaltReason::CorruptSpool,
+            message: format!("the spool cannot be read: {what}"),
+            remedy: "check the spool's disk, then `release --copy-again`".into(),
+            offset: None,
+            copy_id: None,
+        };
+        self.halt(attached, details, true).await
+    }
+}
+
+impl Streaming {
+    /// Something was cut, dropped or renamed since this was opened.
+    fn is_cut(&self, attached: &Attached) -> bool {
+        attached.spool_progress.borrow().generation != self.gathered.generation
+    }
+}
+
+/// Whether the record is to be written without data: at once for a new replid, when idle to make it clean.
+fn is_record_due(attached: &Attached, batch: &Batch, replid: ReplId, is_idle: bool) -> bool {
+    let Some(record) = &attached.record else { return false };
+    let Some(at) = record.position else { return false };
+    let is_behind =
+        record.unchecked.is_some() || batch.end().is_some_and(|end| end != at.position.offset);
+    at.position.replid != replid || (is_behind && is_idle)
 }

@@ -107,14 +107,12 @@ impl Applier {
 
     /// The outcome is known: the gate opens again, and the record in memory is that in the target.
     fn note_outcome(&mut self, attached: &mut Attached, outcome: &Outcome, next: &Record) {
-        let is_record_written = match outcome {
+        if let Outcome::Applied(errors) = outcome {
             // The record's own command is the last one; if it failed, its error is among those counted, and the
-            // caller attaches anew.
-            Outcome::Applied(_) => true,
-            Outcome::Aborted { .. } | Outcome::RecordChanged => false,
-        };
-        if is_record_written {
-            self.confirmed = next.position.map(|at| at.position);
+            // caller attaches anew. A batch with errors is not confirmed before its halt is recorded.
+            if errors.count == 0 {
+                self.confirmed = next.position.map(|at| at.position);
+            }
             attached.record = Some(next.clone());
             self.show(attached.record.as_ref());
         }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     connection::Connection,
-    contract::{FullCopyReason, Phase},
+    contract::{FullCopyReason, Phase, WaitReason},
     failpoint::{Failpoint, hit},
     link::Goal,
     position::{DbIndex, Offset, Position},
@@ -20,7 +20,7 @@ use crate::{
         role::{Role, check_role},
     },
     spool::CopyId,
-    state::End,
+    state::{End, WaitSubject},
 };
 
 /// What follows on the connection.
@@ -53,6 +53,7 @@ impl SourceSide {
             Connection::open(&self.address, credentials.as_ref(), &link.names.reader).await?;
         self.check_role(&mut connection).await?;
         self.check_no_record(&mut connection).await?;
+        link.state.clear_waiting_for(WaitSubject::Pair, &[WaitReason::RoleConflict]);
         link.state.set_address(End::Source, &self.address);
         if matches!(link.state.phase(), Phase::Resolving) {
             link.state.set_phase(Phase::Handshaking);
@@ -113,6 +114,7 @@ impl SourceSide {
             tracing::info!(%replid, offset = from.position.offset.0, "the source's history has a new name");
             spool.adopt(replid)?;
         }
+        self.was_spool_full = false;
         tracing::info!(
             offset = from.position.offset.0,
             address = self.address,
@@ -128,7 +130,10 @@ impl SourceSide {
         history: Option<&History>,
         position: Position,
     ) -> Result<Follows, SourceError> {
-        let reason = ask.reason.unwrap_or_else(|| match (self.was_spool_full, ask.from, history) {
+        let asked = ask
+            .reason
+            .filter(|reason| !self.was_spool_full || *reason != FullCopyReason::InterruptedCopy);
+        let reason = asked.unwrap_or_else(|| match (self.was_spool_full, ask.from, history) {
             (true, ..) => FullCopyReason::SpoolFull,
             (false, Some(from), Some(history)) => history.full_copy_reason(from.position),
             (false, ..) => FullCopyReason::HistoryReset,
@@ -140,7 +145,7 @@ impl SourceSide {
         self.was_spool_full = false;
         self.link.state.full_copy_started(reason, copy_id.to_string());
         // In this order: whoever sees the copy finds the wish for it fulfilled.
-        self.link.set_begun_copy(copy_id);
+        self.link.set_begun_copy(Some(copy_id));
         self.link.goal.send_if_modified(|goal| {
             let is_fulfilled = matches!(goal, Goal::FullCopy { .. } | Goal::Resume(..));
             if is_fulfilled {

@@ -3,16 +3,14 @@
 
 use std::time::Duration;
 
-use tokio::time::timeout;
-
 use super::error::SourceError;
 use crate::{
     connection::{Connection, ConnectionError},
     position::{Offset, Position, ReplId},
 };
 
-/// A master that waits for a save sends a line feed each second.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// A master that waits for a save sends a line feed each second: a longer silence is none of its.
+const SILENCE_MAX: Duration = Duration::from_secs(8);
 
 /// The answer to PSYNC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,9 +48,7 @@ pub async fn psync(
         }
         None => connection.send(&["PSYNC", "?", "-1"]).await?,
     }
-    let line = timeout(ANSWER_TIMEOUT, connection.read_line())
-        .await
-        .map_err(|_| ConnectionError::TimedOut { command: "PSYNC".into() })??;
+    let line = connection.read_line(SILENCE_MAX).await?;
     parse_answer(&line)
 }
 

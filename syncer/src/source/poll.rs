@@ -30,9 +30,9 @@ pub struct Poll {
 }
 
 impl Poll {
-    fn answered(&mut self, offset: Offset) {
+    fn answered(&mut self, offset: Option<Offset>) {
         self.failing_since = None;
-        self.offset = Some(offset);
+        self.offset = offset;
     }
 }
 
@@ -55,18 +55,19 @@ pub async fn run(
             connection = None;
             polls.send_modify(|poll| *poll = Poll { address: address.clone(), ..Poll::default() });
         }
+        let asked = Instant::now();
         match ask(&link, &address, &mut connection).await {
             Ok(history) => {
-                if let Some(history) = history {
-                    note(&link, &history);
-                    polls.send_modify(|poll| poll.answered(history.offset));
+                if let Some(history) = &history {
+                    note(&link, history);
                 }
+                polls.send_modify(|poll| poll.answered(history.map(|history| history.offset)));
             }
             Err(error) => {
                 tracing::debug!(%error, address, "the source did not answer INFO");
                 connection = None;
                 polls.send_modify(|poll| {
-                    poll.failing_since.get_or_insert_with(Instant::now);
+                    poll.failing_since.get_or_insert(asked);
                 });
             }
         }

@@ -44,13 +44,21 @@ pub(super) async fn prepare(
         _ if link.spool.copy().is_some_and(|copy| !copy.is_complete) => {
             return Ok(Ask::full(FullCopyReason::InterruptedCopy));
         }
-        Goal::Resume(position, copy_id) => match link.spool.find_range(position.position) {
-            Some(range) if range.is_live => {}
-            Some(range) => link.spool.activate_range(range.id)?,
-            None => {
-                return Ok(Ask { from: Some(position), new_range: Some(copy_id), reason: None });
+        // Bytes of another copy's stream are no help, be their history the same: its start may lie behind a rollback.
+        Goal::Resume(position, copy_id) => {
+            match link.spool.find_range(position.position).filter(|range| range.copy_id == copy_id)
+            {
+                Some(range) if range.is_live => {}
+                Some(range) => link.spool.activate_range(range.id)?,
+                None => {
+                    return Ok(Ask {
+                        from: Some(position),
+                        new_range: Some(copy_id),
+                        reason: None,
+                    });
+                }
             }
-        },
+        }
         Goal::Hold | Goal::Continue | Goal::FullCopy { .. } => {}
     }
     let Some(range) = link.spool.live_range() else {

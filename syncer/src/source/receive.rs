@@ -105,6 +105,7 @@ impl SourceSide {
                 wire.buf.drain(..length);
                 is_header = false;
                 self.link.state.full_copy_totals(transfer.length(), None);
+                self.rdb_length = transfer.length();
             }
             if !is_header {
                 let taken = transfer.take(&wire.buf);
@@ -123,6 +124,7 @@ impl SourceSide {
                     // Keeps the link alive; means nothing to the source before the RDB's end.
                     self.acknowledge(wire, Offset(0)).await?;
                     self.check_source(wire, None)?;
+                    self.check_goal()?;
                 }
             }
         }
@@ -159,13 +161,15 @@ impl SourceSide {
         loop {
             match self.link.spool.rdb_append(&wire.buf[..length]) {
                 Ok(()) => break,
-                Err(error) if error.is_full() && since.elapsed() < RDB_HELD_MAX => {
+                Err(SpoolError::Full { .. })
+                    if since.elapsed() < RDB_HELD_MAX && !self.link.is_shutting_down() =>
+                {
                     tokio::time::sleep(Duration::from_millis(100)).await;
                     if since.elapsed().as_millis() % 1000 < 100 {
                         self.acknowledge(wire, Offset(0)).await?;
                     }
                 }
-                Err(error) if error.is_full() => {
+                Err(error @ SpoolError::Full { .. }) => {
                     self.was_spool_full = true;
                     self.rdb_failures += 1;
                     tracing::warn!(%copy_id, failures = self.rdb_failures, "the RDB does not fit into the spool");
@@ -185,13 +189,13 @@ impl SourceSide {
     ) -> Result<(), SourceError> {
         let link = std::sync::Arc::clone(&self.link);
         link.lag().resume(std::time::Instant::now(), scanner.offset());
-        let mut goal = link.goal.subscribe();
+        self.stream_since = Some(Instant::now());
         loop {
             if !wire.buf.is_empty() {
                 scanner.scan(&wire.buf)?;
                 let mark = UnitMark { unit_end: scanner.unit_end(), db: scanner.unit_db() };
                 if let Err(error) = link.spool.append(&wire.buf, mark) {
-                    self.was_spool_full |= error.is_full();
+                    self.was_spool_full |= matches!(error, SpoolError::Full { .. });
                     return Err(error.into());
                 }
                 wire.buf.clear();
@@ -210,22 +214,29 @@ impl SourceSide {
                 Event::Tick => {
                     self.acknowledge(&mut wire, scanner.offset()).await?;
                     self.check_source(&mut wire, Some(scanner.offset()))?;
-                    if goal.has_changed().unwrap_or(false) {
-                        self.check_goal(*goal.borrow_and_update())?;
-                    }
+                    self.check_goal()?;
                 }
             }
         }
     }
 
-    /// The target's side may want another stream, or none.
-    fn check_goal(&self, goal: Goal) -> Result<(), SourceError> {
-        let is_met = match goal {
+    /// The target's side may want another stream, or none. Looked at each second: a wish that came while we attached
+    /// must not be missed.
+    fn check_goal(&self) -> Result<(), SourceError> {
+        let begun = self.link.begun_copy();
+        let is_met = match *self.link.goal.borrow() {
             Goal::Hold => false,
             Goal::Continue => true,
-            Goal::FullCopy { after, .. } => after != self.link.begun_copy(),
-            Goal::Resume(position, _) => {
-                self.link.spool.find_range(position.position).is_some_and(|range| range.is_live)
+            Goal::FullCopy { after, .. } => after != begun,
+            // The copy that we have begun since is more than what was wished for.
+            Goal::Resume(_, copy_id)
+                if begun.is_some() && begun == self.copy_id && begun != Some(copy_id) =>
+            {
+                true
+            }
+            Goal::Resume(position, copy_id) => {
+                let range = self.link.spool.find_range(position.position);
+                range.is_some_and(|range| range.is_live && range.copy_id == copy_id)
             }
         };
         if is_met { Ok(()) } else { Err(SourceError::GoalChanged) }

@@ -24,6 +24,8 @@ impl Spool {
             let mut state = self.shared.state();
             state.drop_ranges(|_| true);
             state.drop_copy();
+            // What the target holds of another history says nothing about this one.
+            state.durable = None;
             let log = Log::new(LogKey::Rdb(copy_id), 0);
             state.copy = Some(Copy { copy_id, position, rdb: IndexRdb::Receiving, log });
             state.push_range(copy_id, position, None);
@@ -34,7 +36,11 @@ impl Spool {
     /// The RDB log is whole. Its bytes are synced before the index says so.
     pub fn rdb_complete(&self) -> Result<(), SpoolError> {
         let _writer = self.shared.writer();
-        let key = self.shared.state().receiving_key().ok_or(SpoolError::Unknown)?;
+        let Some(key) = self.shared.state().receiving_key() else {
+            let is_dropped = self.copy().is_some_and(|copy| copy.is_dropped);
+            // The target has restored all of it already.
+            return if is_dropped { Ok(()) } else { Err(SpoolError::Unknown) };
+        };
         self.shared.sync(key)?;
         let index = {
             let mut index = self.shared.state().index();

@@ -6,14 +6,20 @@
 
 use std::{path::PathBuf, time::SystemTime};
 
-use super::{Shared, Spool, SpoolError, SpoolOptions, append::append_cost, segment, state::State};
+use super::{
+    CopyId, Shared, Spool, SpoolError, SpoolOptions, append::append_cost, segment, state::State,
+};
 use crate::position::Offset;
 
 impl Spool {
-    /// Says what the target holds for good. It may fall, when the target did.
-    pub fn set_durable(&self, offset: Offset) -> Result<(), SpoolError> {
+    /// Says what the target holds for good of this copy's stream. It may fall, when the target did. Of another copy
+    /// than the live range's it says nothing.
+    pub fn set_durable(&self, copy_id: CopyId, offset: Offset) -> Result<(), SpoolError> {
         let doomed = {
             let mut state = self.shared.state();
+            if state.ranges.last().is_none_or(|range| range.copy_id != copy_id) {
+                return Ok(());
+            }
             state.durable = Some(offset);
             let doomed = state.drop_out_of_window(&self.shared.options, SystemTime::now());
             if !doomed.is_empty() {

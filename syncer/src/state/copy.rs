@@ -37,18 +37,19 @@ impl CopyState {
         }
         self.last_reason = Some(reason);
         self.last_started = Some(Timestamp::now());
-        self.current = Some(Current {
-            phase: CopyPhase::Preparing,
-            copy_id,
-            bytes_received: 0,
-            bytes_total: None,
-            keys_restored: 0,
-            keys_total: None,
-            restoring_since: None,
-        });
+        self.current = Some(Current::new(copy_id));
     }
 
     /// Whether that is another part than before.
+    /// One that an earlier process began, or that starts again from the spool: shown, not counted.
+    pub(super) fn go_on(&mut self, copy_id: String) -> bool {
+        if self.current.as_ref().is_some_and(|current| current.copy_id == copy_id) {
+            return false;
+        }
+        self.current = Some(Current::new(copy_id));
+        true
+    }
+
     pub(super) fn enter(&mut self, phase: CopyPhase) -> bool {
         let Some(current) = &mut self.current else {
             return false;
@@ -108,6 +109,18 @@ impl CopyState {
 }
 
 impl Current {
+    fn new(copy_id: String) -> Self {
+        Self {
+            phase: CopyPhase::Preparing,
+            copy_id,
+            bytes_received: 0,
+            bytes_total: None,
+            keys_restored: 0,
+            keys_total: None,
+            restoring_since: None,
+        }
+    }
+
     fn report(&self) -> CopyProgress {
         let percent = self.percent();
         let elapsed = self.restoring_since.map(|since| since.elapsed().as_secs_f64());

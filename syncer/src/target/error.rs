@@ -61,6 +61,9 @@ pub enum TargetError {
     /// The keys of the copy cannot be kept on disk.
     #[error("failed to keep the keys of the full copy on disk")]
     KeySet(#[source] std::io::Error),
+    /// An orderly end was asked for in the middle of something that can be done again.
+    #[error("ending")]
+    Ending,
     /// The answer to a batch has not the form that EXEC gives.
     #[error("unexpected answer to a batch: {0}")]
     Unexpected(&'static str),
@@ -81,9 +84,8 @@ impl TargetError {
             Self::Refused(words) => reason_of_words(words),
             Self::RecordChanged | Self::Superseded(_) => WaitReason::Superseded,
             Self::NotEmpty { .. } => WaitReason::TargetNotEmpty,
-            Self::Spool(error) if error.is_full() => WaitReason::SpoolFull,
             Self::Spool(_) | Self::KeySet(_) => WaitReason::DiskError,
-            Self::Record(_) | Self::Unexpected(_) => WaitReason::TargetError,
+            Self::Record(_) | Self::Unexpected(_) | Self::Ending => WaitReason::TargetError,
         }
     }
 

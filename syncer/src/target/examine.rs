@@ -29,7 +29,8 @@ pub struct Capabilities {
 /// Keys per database, from `INFO keyspace`.
 pub async fn keyspace(connection: &mut Connection) -> Result<Vec<(DbIndex, u64)>, TargetError> {
     let info = connection.call(&["INFO", "keyspace"]).await?;
-    Ok(parse_keyspace(info.text().unwrap_or_default()))
+    // An odd answer must not read as an empty target.
+    info.text().map(parse_keyspace).ok_or(TargetError::Unexpected("INFO keyspace"))
 }
 
 /// Lines like `db0:keys=5,expires=0,avg_ttl=0`.

@@ -188,9 +188,9 @@ impl GuardedConnection {
     ) -> Result<Outcome, TargetError> {
         let outcome = self.read_outcome(command_count).await?;
         match &outcome {
-            Outcome::Applied(_) => self.read_watch(after).await?,
+            Outcome::Applied(errors) if errors.count == 0 => self.read_watch(after).await?,
             // The comparison says nothing here: the caller watches anew, or gives up.
-            Outcome::Aborted { .. } | Outcome::RecordChanged => {
+            Outcome::Applied(_) | Outcome::Aborted { .. } | Outcome::RecordChanged => {
                 self.read_frame().await?;
                 self.read_frame().await?;
             }

@@ -16,6 +16,9 @@ use crate::{
     route::Route,
 };
 
+/// What an emptied batch keeps of its memory.
+const BYTES_KEPT: usize = 2 << 20;
+
 /// Why a key cannot be sent.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum EntryRefusal {
@@ -34,6 +37,8 @@ pub struct RestoreBatch {
     pub bytes: Vec<u8>,
     /// How many they are.
     pub command_count: usize,
+    /// How many of them are SELECTs: they succeed whatever may be written.
+    pub select_count: usize,
     /// For each key, how many commands of the batch end with it, and what it is.
     pub entries: Vec<(usize, &'static str)>,
     route: Route,
@@ -43,8 +48,11 @@ impl RestoreBatch {
     /// Forgets everything, keeps the memory.
     pub fn clear(&mut self) {
         self.bytes.clear();
+        // One huge value must not keep its memory for ever.
+        self.bytes.shrink_to(BYTES_KEPT);
         self.entries.clear();
         self.command_count = 0;
+        self.select_count = 0;
         self.route = Route::new();
     }
 
@@ -56,9 +64,7 @@ impl RestoreBatch {
         target: &Capabilities,
         scratch: &mut Vec<u8>,
     ) -> Result<(), EntryRefusal> {
-        if self.route.select(db, &mut self.bytes) {
-            self.command_count += 1;
-        }
+        self.select(db);
         self.command_count += match entry.string_value(scratch)? {
             Some(value) => set(&mut self.bytes, entry, value, target),
             None => restore(&mut self.bytes, entry, target, scratch)?,
@@ -83,8 +89,13 @@ impl RestoreBatch {
 
     /// Ends it where the record lives: the next watch is set there.
     pub fn finish(&mut self) {
-        if self.route.select(Route::RECORD_DB, &mut self.bytes) {
+        self.select(Route::RECORD_DB);
+    }
+
+    fn select(&mut self, db: DbIndex) {
+        if self.route.select(db, &mut self.bytes) {
             self.command_count += 1;
+            self.select_count += 1;
         }
     }
 

@@ -32,9 +32,11 @@ pub struct SweepCount {
 }
 
 impl SweepCount {
-    /// Whether so much would go that a human must agree.
-    pub fn is_over_brake(&self) -> bool {
-        self.stale * 100 > self.keys * BRAKE_PERCENT
+    /// Whether so much would go that a human must agree. What counts is what the target had before the copy: a wrong
+    /// source with many keys must not hide how much is lost. Where that is not known, or was nothing, what it has now.
+    pub fn is_over_brake(&self, keys_before: u64) -> bool {
+        let keys = if keys_before > 0 { keys_before.min(self.keys) } else { self.keys };
+        self.stale * 100 > keys * BRAKE_PERCENT
     }
 }
 
@@ -129,7 +131,12 @@ mod tests {
 
     #[test]
     fn promise_5_the_brake_holds_above_a_fifth_of_the_keys() {
-        let is_held = |keys, stale| SweepCount { keys, stale }.is_over_brake();
+        let is_held = |keys, stale| SweepCount { keys, stale }.is_over_brake(0);
+        assert!(
+            SweepCount { keys: 600, stale: 100 }.is_over_brake(100),
+            "all that was there before"
+        );
+        assert!(!SweepCount { keys: 600, stale: 20 }.is_over_brake(100));
         assert!(!is_held(0, 0));
         assert!(!is_held(100, 20));
         assert!(is_held(100, 21));

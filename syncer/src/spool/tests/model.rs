@@ -80,7 +80,9 @@ fn run(seed: u64) {
             }
             14 | 15 => {
                 model.durable += random.below(model.end() - model.durable + 1);
-                spool.set_durable(Offset(model.durable)).unwrap();
+                spool
+                    .set_durable(spool.live_range().unwrap().copy_id, Offset(model.durable))
+                    .unwrap();
                 follower = follower.filter(|follower| follower.position >= model.durable);
             }
             16 => {

@@ -22,7 +22,7 @@ fn nothing_is_dropped_above_durable() {
     let spool = ten_segments(&kit);
     let mut expected = 10;
     for durable in 1000..=2000 {
-        spool.set_durable(Offset(durable)).unwrap();
+        spool.set_durable(spool.live_range().unwrap().copy_id, Offset(durable)).unwrap();
         assert!(live(&spool).start.0 <= durable);
         expected = expected.min(10 - (durable - 1000) as usize / 100).max(1);
         assert_eq!(spool.usage().segments, expected, "durable {durable}");
@@ -40,7 +40,7 @@ fn the_larger_of_bytes_and_age_is_kept() {
         kit.options.retention_bytes = bytes;
         kit.options.retention_age = Duration::from_secs(seconds);
         let spool = ten_segments(&kit);
-        spool.set_durable(Offset(1950)).unwrap();
+        spool.set_durable(spool.live_range().unwrap().copy_id, Offset(1950)).unwrap();
         assert_eq!(spool.usage().segments, kept);
     }
 }
@@ -55,7 +55,7 @@ fn the_age_of_a_segment_outlives_a_start() {
         File::options().write(true).open(path).unwrap().set_modified(old).unwrap();
     }
     let spool = kit.open();
-    spool.set_durable(Offset(2000)).unwrap();
+    spool.set_durable(spool.live_range().unwrap().copy_id, Offset(2000)).unwrap();
     assert_eq!(spool.usage().segments, 6);
 }
 
@@ -67,7 +67,7 @@ fn a_start_drops_nothing_before_durable_is_known_again() {
     assert!(!spool.has_room(1));
     assert!(matches!(spool.append(b"x", mark(2001)), Err(SpoolError::Full { .. })));
     assert_eq!(held(&spool, 1000).len(), 1000);
-    spool.set_durable(Offset(1100)).unwrap();
+    spool.set_durable(spool.live_range().unwrap().copy_id, Offset(1100)).unwrap();
     assert!(spool.has_room(1));
     append_all(&spool, b"x", 1);
 }
@@ -77,7 +77,7 @@ fn when_room_is_short_the_window_gives_way_oldest_first() {
     let mut kit = Kit::with(400, 10 * SEGMENT);
     kit.options.retention_bytes = 1 << 20;
     let spool = ten_segments(&kit);
-    spool.set_durable(Offset(1250)).unwrap();
+    spool.set_durable(spool.live_range().unwrap().copy_id, Offset(1250)).unwrap();
     assert_eq!(spool.usage().segments, 10, "the window is wide");
     assert!(spool.has_room(100));
     append_all(&spool, &noise(100), 100);
@@ -97,7 +97,7 @@ fn an_append_that_cannot_fit_leaves_the_window_alone() {
     let mut kit = Kit::with(400, 10 * SEGMENT);
     kit.options.retention_bytes = 1 << 20;
     let spool = ten_segments(&kit);
-    spool.set_durable(Offset(1250)).unwrap();
+    spool.set_durable(spool.live_range().unwrap().copy_id, Offset(1250)).unwrap();
     assert!(matches!(spool.append(&noise(400), mark(1)), Err(SpoolError::Full { .. })));
     assert_eq!(live(&spool).start, Offset(1000));
 }
@@ -124,10 +124,10 @@ fn an_older_range_goes_before_the_live_one_and_is_gone_after_a_start() {
     let spool = ten_segments(&kit);
     spool.begin_range(COPY, at('b', 5000), None).unwrap();
     append_all(&spool, &noise(300), 100);
-    spool.set_durable(Offset(1500)).unwrap();
+    spool.set_durable(spool.live_range().unwrap().copy_id, Offset(1500)).unwrap();
     assert_eq!(spool.ranges().len(), 2);
     assert_eq!(spool.ranges()[0].start, Offset(1500));
-    spool.set_durable(Offset(5150)).unwrap();
+    spool.set_durable(spool.live_range().unwrap().copy_id, Offset(5150)).unwrap();
     assert_eq!(spool.ranges().len(), 1);
     assert_eq!(live(&spool).start, Offset(5100));
     drop(spool);
@@ -141,7 +141,7 @@ fn a_reader_below_what_was_dropped_is_stale() {
     let kit = Kit::small();
     let spool = ten_segments(&kit);
     let mut reader = spool.reader_at(at('a', 1050)).unwrap();
-    spool.set_durable(Offset(1500)).unwrap();
+    spool.set_durable(spool.live_range().unwrap().copy_id, Offset(1500)).unwrap();
     assert!(matches!(reader.read(&mut Vec::new(), 10), Err(SpoolError::Stale)));
 }
 
@@ -156,7 +156,7 @@ fn the_live_ranges_last_segment_stays_so_that_its_end_is_known() {
     fs::remove_file(kit.files("stream-").pop().unwrap()).unwrap();
     for _ in 0..2 {
         let spool = kit.open();
-        spool.set_durable(Offset(1900)).unwrap();
+        spool.set_durable(spool.live_range().unwrap().copy_id, Offset(1900)).unwrap();
         assert_eq!((spool.end(), spool.usage().segments), (Offset(1900), 1));
     }
 }

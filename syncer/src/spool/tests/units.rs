@@ -121,7 +121,7 @@ fn retention_keeps_the_head_of_the_unit_that_a_segment_begins_in() {
         let spool = kit.begun();
         append_with_marks(&spool, &text, 37);
         let durable = expected(&text, durable).unit_end;
-        spool.set_durable(durable).unwrap();
+        spool.set_durable(spool.live_range().unwrap().copy_id, durable).unwrap();
         assert!(live(&spool).start <= durable);
         for limit in durable.0..=spool.end().0 {
             let found = spool.last_unit_end(Offset(limit), &mut Lines::default()).unwrap();
