@@ -55,6 +55,7 @@ pub async fn run(
             connection = None;
             polls.send_modify(|poll| *poll = Poll { address: address.clone(), ..Poll::default() });
         }
+        let asked = Instant::now();
         match ask(&link, &address, &mut connection).await {
             Ok(history) => {
                 if let Some(history) = history {
@@ -65,8 +66,9 @@ pub async fn run(
             Err(error) => {
                 tracing::debug!(%error, address, "the source did not answer INFO");
                 connection = None;
+                // Since the question, not since its time ran out: a silent cut is told within 10 s.
                 polls.send_modify(|poll| {
-                    poll.failing_since.get_or_insert_with(Instant::now);
+                    poll.failing_since.get_or_insert(asked);
                 });
             }
         }
