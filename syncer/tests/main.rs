@@ -2,7 +2,12 @@
 //! both sides key by key.
 
 mod bed;
+mod cut;
 mod halt;
+mod lag;
 mod line;
 mod pair;
 mod refusal;
+mod secrets;
+mod versions;
+mod wait;
