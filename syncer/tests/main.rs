@@ -2,4 +2,5 @@
 //! both sides key by key.
 
 mod bed;
+mod failover;
 mod line;
