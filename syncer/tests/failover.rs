@@ -1,8 +1,12 @@
 //! Failovers by real Sentinels, at either end and at both, under a load that follows the master. What the new master
 //! and the record say decides what is right: a full copy where the source lost what the target has, and none else.
 
+mod both;
+mod names;
+mod planned;
 mod source;
 mod target;
+mod two_sets;
 
 use std::{collections::BTreeMap, time::Duration};
 

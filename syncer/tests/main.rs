@@ -2,5 +2,6 @@
 //! both sides key by key.
 
 mod bed;
+mod election;
 mod failover;
 mod line;
