@@ -3,6 +3,8 @@
 
 mod bed;
 mod cut;
+mod election;
+mod failover;
 mod halt;
 mod kill;
 mod lag;
