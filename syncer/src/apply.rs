@@ -25,6 +25,7 @@ use self::{
     plan::{Observed, Plan, plan},
 };
 use crate::{
+    contract::WaitReason,
     gate::GateGuard,
     link::{Goal, Link},
     position::Position,
@@ -115,6 +116,7 @@ impl Applier {
             // Told at its end, by what comes after it.
             TargetError::MasterChanged => {
                 tracing::info!("the target's master changed");
+                state.counts.target_failovers.add(1);
                 self.backoff = BACKOFF_MIN;
             }
             error => {
@@ -140,29 +142,34 @@ impl Applier {
             match self.plan(&mut attached).await? {
                 Plan::Refuse => return Err(attached.not_empty()),
                 Plan::Halted => {
-                    self.attached_well();
                     if self.wait_for_release(&mut attached).await? == Wake::Shutdown {
                         return Ok(());
                     }
                 }
                 Plan::Ask(goal) => {
-                    self.attached_well();
+                    if attached.record.is_none() {
+                        // Nothing can be written yet; the target was found fit for it.
+                        self.target_took_a_write();
+                    }
                     self.link.want(goal);
                     if self.wait(&mut attached, Duration::from_secs(1)).await? == Wake::Shutdown {
                         return Ok(());
                     }
                 }
+                Plan::BeginCopy(_) | Plan::Restore if self.is_paused() => {
+                    self.link.want(Goal::Continue);
+                    if self.wait(&mut attached, Duration::from_secs(1)).await? == Wake::Shutdown {
+                        return Ok(());
+                    }
+                }
                 Plan::BeginCopy(copy_id) => {
-                    self.attached_well();
                     self.begin_copy(&mut attached, copy_id).await?;
                 }
                 Plan::Restore => {
-                    self.attached_well();
                     self.link.want(Goal::Continue);
                     self.copy(&mut attached).await?;
                 }
                 Plan::Stream => {
-                    self.attached_well();
                     if self.stream(&mut attached).await? == Wake::Shutdown {
                         return Ok(());
                     }
@@ -196,11 +203,27 @@ impl Applier {
         }))
     }
 
-    /// The target takes what we send: nothing of it is waited for any more.
-    fn attached_well(&mut self) {
+    /// The target took a write: nothing of it is waited for any more.
+    fn target_took_a_write(&mut self) {
         self.backoff = BACKOFF_MIN;
-        self.link.state.clear_waiting(WaitSubject::Target);
-        self.link.state.clear_waiting(WaitSubject::Pair);
+        let state = &self.link.state;
+        state.clear_waiting(WaitSubject::Target);
+        state.clear_waiting_for(
+            WaitSubject::Pair,
+            &[WaitReason::TargetNotEmpty, WaitReason::Superseded],
+        );
+    }
+
+    /// Whether applying rests. The source is read on.
+    fn is_paused(&self) -> bool {
+        let is_paused = self.link.config.borrow().paused;
+        match is_paused {
+            true => {
+                self.link.state.set_waiting(WaitReason::Paused, "the configuration says paused");
+            }
+            false => self.link.state.clear_waiting(WaitSubject::Pause),
+        }
+        is_paused
     }
 
     /// Waits for a change of anything that the next step depends on, at most for `limit`. Gives signs of life.

@@ -10,9 +10,9 @@ use std::{
 
 use crate::position::Offset;
 
-/// Offsets seen within this time count as seen at its start: lag is overstated by so much at most.
-const STEP: Duration = Duration::from_millis(5);
-/// At most so many moments; when they are full every other one goes, the newest half spared.
+/// Offsets seen within a step count as seen at its start: lag is overstated by so much at most. The step to begin with.
+const STEP_MIN: Duration = Duration::from_millis(5);
+/// At most so many moments. When they are full the step doubles: it stays below a thousandth of the time they span.
 const MOMENTS_MAX: usize = 8192;
 
 /// What lies between source and target.
@@ -27,18 +27,44 @@ pub struct Behind {
 }
 
 /// The moments of one history.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct LagTracker {
     moments: VecDeque<(Instant, Offset)>,
+    step: Duration,
     source: Offset,
     received: Offset,
     data_end: Offset,
 }
 
+impl Default for LagTracker {
+    fn default() -> Self {
+        let zero = Offset(0);
+        Self {
+            moments: VecDeque::new(),
+            step: STEP_MIN,
+            source: zero,
+            received: zero,
+            data_end: zero,
+        }
+    }
+}
+
 impl LagTracker {
-    /// Another history, or a cut: offsets seen before mean nothing.
-    pub fn restart(&mut self, offset: Offset) {
-        *self = Self { source: offset, received: offset, data_end: offset, ..Self::default() };
+    /// Another history: offsets seen before mean nothing.
+    pub fn forget(&mut self) {
+        *self = Self::default();
+    }
+
+    /// The stream goes on at `offset`: what was seen above it is of no more use (a cut). The moment counts for what
+    /// is spooled already and was never seen.
+    pub fn resume(&mut self, now: Instant, offset: Offset) {
+        self.moments.retain(|(_, seen)| *seen <= offset);
+        if self.moments.back().is_none_or(|(_, seen)| *seen < offset) {
+            self.moments.push_back((now, offset));
+        }
+        self.source = offset;
+        self.received = offset;
+        self.data_end = offset;
     }
 
     /// The source said its own offset.
@@ -48,16 +74,27 @@ impl LagTracker {
         }
         self.source = offset;
         match self.moments.back_mut() {
-            Some((at, last)) if now.saturating_duration_since(*at) < STEP => *last = offset,
+            Some((at, last)) if now.saturating_duration_since(*at) < self.step => *last = offset,
             _ => self.moments.push_back((now, offset)),
         }
         if self.moments.len() > MOMENTS_MAX {
-            let mut index = 0;
-            self.moments.retain(|_| {
-                index += 1;
-                index > MOMENTS_MAX / 2 || index % 2 == 1
-            });
+            self.thin_out();
         }
+    }
+
+    /// Doubles the step: moments within one step become its first, with the last's offset.
+    fn thin_out(&mut self) {
+        self.step *= 2;
+        let mut kept: VecDeque<(Instant, Offset)> = VecDeque::with_capacity(MOMENTS_MAX);
+        for (at, offset) in self.moments.drain(..) {
+            match kept.back_mut() {
+                Some((first, last)) if at.saturating_duration_since(*first) < self.step => {
+                    *last = offset
+                }
+                _ => kept.push_back((at, offset)),
+            }
+        }
+        self.moments = kept;
     }
 
     /// Bytes arrived up to `received`; the last unit with data ends at `data_end`.
@@ -71,6 +108,9 @@ impl LagTracker {
     pub fn behind(&mut self, now: Instant, checkpoint: Offset) -> Behind {
         while self.moments.front().is_some_and(|(_, offset)| *offset <= checkpoint) {
             self.moments.pop_front();
+        }
+        if self.moments.len() < MOMENTS_MAX / 8 {
+            self.step = STEP_MIN;
         }
         let is_idle = checkpoint >= self.data_end && self.source <= self.received.max(checkpoint);
         let since = self.moments.front().map_or(now, |(at, _)| *at);
@@ -94,7 +134,7 @@ mod tests {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
         let mut lag = LagTracker::default();
-        lag.restart(Offset(100));
+        lag.resume(at(0), Offset(100));
         lag.note_received(at(0), Offset(200), Offset(200));
         lag.note_received(at(1000), Offset(300), Offset(300));
         lag.note_source(at(2000), Offset(350));
@@ -112,7 +152,7 @@ mod tests {
     fn housekeeping_alone_is_no_lag_in_time() {
         let start = Instant::now();
         let mut lag = LagTracker::default();
-        lag.restart(Offset(100));
+        lag.resume(start, Offset(100));
         lag.note_received(start, Offset(114), Offset(100));
         let later = start + Duration::from_secs(9);
         assert_eq!(
@@ -122,16 +162,35 @@ mod tests {
     }
 
     #[test]
+    fn a_new_connection_does_not_make_the_lag_look_young() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut lag = LagTracker::default();
+        lag.resume(at(0), Offset(100));
+        lag.note_received(at(1000), Offset(200), Offset(200));
+        lag.note_received(at(2000), Offset(300), Offset(300));
+        lag.resume(at(5000), Offset(250));
+        assert_eq!(
+            lag.behind(at(6000), Offset(100)),
+            Behind { bytes: 150, milliseconds: 5000, is_idle: false }
+        );
+        assert_eq!(
+            lag.behind(at(6000), Offset(200)),
+            Behind { bytes: 50, milliseconds: 1000, is_idle: false }
+        );
+    }
+
+    #[test]
     fn moments_are_bounded_and_the_oldest_stays() {
         let start = Instant::now();
         let mut lag = LagTracker::default();
-        lag.restart(Offset(0));
+        lag.resume(start, Offset(0));
         for step in 1..=100_000 {
             let offset = Offset(step);
             lag.note_received(start + Duration::from_millis(10 * step), offset, offset);
         }
         assert!(lag.moments.len() <= MOMENTS_MAX);
         let behind = lag.behind(start + Duration::from_secs(1000), Offset(0));
-        assert_eq!(behind.milliseconds, 999_990);
+        assert!((999_000..=1_000_000).contains(&behind.milliseconds), "{behind:?}");
     }
 }

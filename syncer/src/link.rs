@@ -3,10 +3,7 @@
 
 use std::{
     path::PathBuf,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use tokio::sync::watch;
@@ -33,8 +30,8 @@ pub enum Goal {
     Hold,
     /// Go on with what the spool's live range holds.
     Continue,
-    /// The stream from this position on.
-    Resume(StreamPosition),
+    /// The stream from this position on, in the data of this full copy.
+    Resume(StreamPosition, CopyId),
     /// A full copy, unless another than `after` has begun in this process meanwhile.
     FullCopy {
         /// Why.
@@ -92,8 +89,8 @@ pub struct Link {
     pub drained: watch::Sender<bool>,
     /// An orderly end was asked for.
     pub shutdown: Shutdown,
-    /// What may be acknowledged to the source at most; 0 until the full copy has ended. Set by the target's side.
-    acknowledged: AtomicU64,
+    /// How far the target's data of a full copy are confirmed. Set by the target's side.
+    acknowledged: Mutex<Option<(CopyId, Offset)>>,
     lag: Mutex<LagTracker>,
 }
 
@@ -120,7 +117,7 @@ impl Link {
             begun_copy: Mutex::new(None),
             drained: watch::Sender::new(false),
             shutdown,
-            acknowledged: AtomicU64::new(0),
+            acknowledged: Mutex::new(None),
             lag: Mutex::new(LagTracker::default()),
         }
     }
@@ -145,14 +142,17 @@ impl Link {
         self.goal.send_if_modified(|current| std::mem::replace(current, goal) != goal);
     }
 
-    /// What may be acknowledged at most.
-    pub fn acknowledged(&self) -> Offset {
-        Offset(self.acknowledged.load(Ordering::Relaxed))
+    /// What of this full copy's stream may be acknowledged at most: nothing until the copy has ended.
+    pub fn acknowledged(&self, copy_id: Option<CopyId>) -> Offset {
+        match *self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some((confirmed, offset)) if Some(confirmed) == copy_id => offset,
+            _ => Offset(0),
+        }
     }
 
     /// Sets what may be acknowledged.
-    pub fn set_acknowledged(&self, offset: Offset) {
-        self.acknowledged.store(offset.0, Ordering::Relaxed);
+    pub fn set_acknowledged(&self, confirmed: Option<(CopyId, Offset)>) {
+        *self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner) = confirmed;
     }
 
     /// The lag's moments.

@@ -68,6 +68,8 @@ pub const FAILOVERS: &str = "redissync_failovers_total";
 pub const BATCHES_UNCHECKED: &str = "redissync_batches_unchecked_total";
 /// Source transactions that could not be applied as one.
 pub const TRANSACTIONS_TORN: &str = "redissync_transactions_torn_total";
+/// Commands of the stream that carry a time of expiry.
+pub const COMMANDS_EXPIRING: &str = "redissync_commands_expiring_total";
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -106,6 +108,7 @@ const METRICS: &[(&str, Kind, &[&str], &str)] = &[
     (FAILOVERS, Counter, &["end"], "Switches of the master that were followed"),
     (BATCHES_UNCHECKED, Counter, &[], "Batches whose replies were lost"),
     (TRANSACTIONS_TORN, Counter, &[], "Source transactions that could not be applied as one"),
+    (COMMANDS_EXPIRING, Counter, &[], "Commands of the stream that carry a time of expiry"),
 ];
 
 /// What a scrape needs; made once.
@@ -290,6 +293,7 @@ fn add_link(samples: &mut Samples, link: &LinkReport) {
     samples.ends(FAILOVERS, counters.failovers);
     samples.add(BATCHES_UNCHECKED, counters.unchecked_batches);
     samples.add(TRANSACTIONS_TORN, counters.torn_transactions);
+    samples.add(COMMANDS_EXPIRING, counters.expiring_commands);
 }
 
 #[cfg(test)]

@@ -67,8 +67,8 @@ pub async fn run(context: PipelineContext) -> Result<(), PipelineError> {
     ]);
     let applier = tokio::spawn(Applier::new(Arc::clone(&link), target, nonce).run());
     let source_side = tokio::spawn(SourceSide::new(Arc::clone(&link), source, poll_receiver).run());
-    applier.await?;
-    source_side.await?;
+    // A side that panics takes the process with it: a restart finds the record as it is.
+    tokio::try_join!(applier, source_side)?;
     drop(helpers);
     Ok(())
 }

@@ -27,6 +27,7 @@ use crate::{
     link::{Goal, Link},
     resp::RespError,
     sentinel::follow::Resolution,
+    spool::CopyId,
     state::WaitSubject,
 };
 
@@ -45,6 +46,8 @@ pub struct SourceSide {
     resolution: watch::Receiver<Resolution>,
     poll: watch::Receiver<Poll>,
     address: String,
+    /// The full copy that the stream belongs to.
+    copy_id: Option<CopyId>,
     was_spool_full: bool,
     rdb_failures: u32,
 }
@@ -61,6 +64,7 @@ impl SourceSide {
             resolution,
             poll,
             address: String::new(),
+            copy_id: None,
             was_spool_full: false,
             rdb_failures: 0,
         }

@@ -148,7 +148,20 @@ impl LinkState {
 
     /// The wait of this subject is over.
     pub fn clear_waiting(&self, subject: WaitSubject) {
-        let ended = self.parts().waits.remove(&subject);
+        self.clear_waiting_if(subject, |_| true);
+    }
+
+    /// The same, if the wait is for one of these reasons: another task may wait for the same subject.
+    pub fn clear_waiting_for(&self, subject: WaitSubject, reasons: &[WaitReason]) {
+        self.clear_waiting_if(subject, |reason| reasons.contains(&reason));
+    }
+
+    fn clear_waiting_if(&self, subject: WaitSubject, is_over: impl Fn(WaitReason) -> bool) {
+        let ended = {
+            let mut parts = self.parts();
+            let is_ended = parts.waits.get(&subject).is_some_and(|wait| is_over(wait.reason));
+            if is_ended { parts.waits.remove(&subject) } else { None }
+        };
         if let Some(WaitingFor { reason, since, .. }) = ended {
             let seconds = Timestamp::now().millis_since(since) / 1000;
             info!(%reason, seconds, "no longer waiting");

@@ -175,7 +175,7 @@ impl Applier {
                 {
                     rung.set(offset);
                 }
-                self.link.set_acknowledged(offset);
+                self.link.set_acknowledged(record.map(|record| (record.copy_id, offset)));
                 if let Err(error) = self.link.spool.set_durable(offset) {
                     tracing::warn!(%error, "failed to remove old segments of the spool");
                 }
@@ -188,7 +188,7 @@ impl Applier {
                     rung.clear();
                 }
                 // Promise 10, and no lie about a copy that has not ended.
-                self.link.set_acknowledged(crate::position::Offset(0));
+                self.link.set_acknowledged(None);
             }
         }
         if let Some(record) = record {
@@ -226,11 +226,12 @@ impl Applier {
         &mut self,
         attached: &mut Attached,
     ) -> Result<(), TargetError> {
-        if Instant::now() < self.alive_due || attached.record.is_none() {
-            self.alive_due = self.alive_due.max(Instant::now());
-            if attached.record.is_none() {
-                self.alive_due = Instant::now() + ALIVE_INTERVAL;
-            }
+        if Instant::now() < self.alive_due {
+            return Ok(());
+        }
+        if attached.record.is_none() {
+            // Nobody owns a target without a record.
+            self.alive_due = Instant::now() + ALIVE_INTERVAL;
             return Ok(());
         }
         self.alive_count += 1;
@@ -251,6 +252,7 @@ impl Applier {
             Outcome::RecordChanged => return Err(TargetError::RecordChanged),
         }
         self.alive_due = Instant::now() + ALIVE_INTERVAL;
+        self.target_took_a_write();
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::{Applier, attach::Attached};
+use super::{Applier, Wake, attach::Attached};
 use crate::{
     connection::Connection,
     contract::{self, HaltReason, OnExistingData},
@@ -27,7 +27,7 @@ use crate::{
         guarded::{Expected, GuardedConnection, Outcome},
         key_set::{KeySet, KeySetBuilder},
         restore::{EntryRefusal, RestoreBatch},
-        sweep,
+        sweep::{SweepCount, Walk, delete, stale},
     },
 };
 
@@ -113,7 +113,9 @@ impl Applier {
         let (keys, db) = match restored {
             Ok(restored) => restored,
             Err(Stop::Gone) => {
-                self.link.state.full_copy_interrupted();
+                if self.link.begun_copy() == Some(record.copy_id) {
+                    self.link.state.full_copy_interrupted();
+                }
                 return Ok(());
             }
             Err(Stop::Target(error)) => return Err(error),
@@ -200,12 +202,27 @@ impl Applier {
             }
             self.check_master(&attached.address)?;
             self.give_sign_of_life(attached).await?;
+            self.rest_while_paused(attached).await?;
             let progress = *attached.spool_progress.borrow();
-            if !progress.is_rdb_complete && !self.link.spool.has_room(64 << 20) {
+            if !progress.is_rdb_complete && !self.link.spool.has_room(self.room_wanted()) {
                 // Promise 1 needs the stream more than the RDB: what is restored may go.
                 self.link.spool.drop_rdb_before(record.copy_id, reader.position())?;
             }
         }
+    }
+
+    /// While the RDB arrives this much is kept free for it: half a segment's worth at least.
+    fn room_wanted(&self) -> u64 {
+        (self.link.config().spool.max_bytes / 8).min(64 << 20)
+    }
+
+    async fn rest_while_paused(&mut self, attached: &mut Attached) -> Result<(), Stop> {
+        while self.is_paused() {
+            if self.wait(attached, Duration::from_secs(1)).await? == Wake::Shutdown {
+                return Err(Stop::Gone);
+            }
+        }
+        Ok(())
     }
 
     async fn wait_for_rdb(
@@ -267,6 +284,12 @@ impl Applier {
         Ok(workers)
     }
 
+    /// A sweep takes its time: we are still there, the target's master is still the same.
+    async fn keep_sweep_alive(&mut self, attached: &mut Attached) -> Result<(), TargetError> {
+        self.check_master(&attached.address)?;
+        self.give_sign_of_life(attached).await
+    }
+
     /// Deletes what the copy did not have. False if the brake holds.
     async fn sweep(
         &mut self,
@@ -276,7 +299,13 @@ impl Applier {
     ) -> Result<bool, TargetError> {
         let state = std::sync::Arc::clone(&self.link.state);
         state.full_copy_phase(contract::CopyPhase::Sweeping);
-        let count = sweep::count(&mut attached.reader, keys).await?;
+        let mut count = SweepCount::default();
+        let mut walk = Walk::start(&mut attached.reader).await?;
+        while let Some((db, page)) = walk.page(&mut attached.reader).await? {
+            count.keys += page.len() as u64;
+            count.stale += stale(keys, db, page)?.len() as u64;
+            self.keep_sweep_alive(attached).await?;
+        }
         tracing::info!(
             keys = count.keys,
             stale = count.stale,
@@ -304,8 +333,16 @@ impl Applier {
             return Ok(false);
         }
         let expected = Expected::record(record);
-        let deleted = |count| state.counts.keys_swept.add(count);
-        sweep::sweep(&mut attached.reader, &mut attached.writer, &expected, keys, deleted).await?;
+        let mut walk = Walk::start(&mut attached.reader).await?;
+        while let Some((db, page)) = walk.page(&mut attached.reader).await? {
+            let stale = stale(keys, db, page)?;
+            if !stale.is_empty() {
+                hit(Failpoint::InSweep);
+                delete(&mut attached.writer, &expected, db, &stale).await?;
+                state.counts.keys_swept.add(stale.len() as u64);
+            }
+            self.keep_sweep_alive(attached).await?;
+        }
         attached.reader.call(&["SELECT", "0"]).await?;
         Ok(true)
     }

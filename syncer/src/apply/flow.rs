@@ -33,6 +33,8 @@ pub(super) struct Flow {
     assembler: Assembler,
     /// The unit that a human told to skip ends here.
     skip: Option<Offset>,
+    /// The unit that cannot be applied. It is given again at each look: nothing behind it may be applied.
+    refused: Option<(Offset, UnitRefusal)>,
 }
 
 impl Flow {
@@ -43,6 +45,7 @@ impl Flow {
             decoder: UnitDecoder::new(from.position.offset),
             assembler: Assembler::new(from.db),
             skip,
+            refused: None,
         })
     }
 
@@ -50,9 +53,12 @@ impl Flow {
     /// that was gathered may be sent.
     pub(super) fn fill(&mut self, batch: &mut Batch) -> Result<Filled, SpoolError> {
         loop {
+            if let Some((end, refusal)) = &self.refused {
+                return Ok(Filled::Refused(*end, refusal.clone()));
+            }
             while let Some(unit) = match self.decoder.next_unit() {
                 Ok(unit) => unit,
-                Err(error) => return Ok(Filled::Refused(self.decoder.offset(), error.into())),
+                Err(error) => return Ok(self.refuse(self.decoder.offset(), error.into())),
             } {
                 let buf = self.decoder.buffer();
                 let added = match self.skip == Some(unit.end) {
@@ -60,7 +66,7 @@ impl Flow {
                     false => self.assembler.add(batch, buf, &unit),
                 };
                 if let Err(refusal) = added {
-                    return Ok(Filled::Refused(unit.end, refusal));
+                    return Ok(self.refuse(unit.end, refusal));
                 }
                 if batch.bytes.len() >= BATCH_BYTES_MAX || batch.units.len() >= BATCH_UNITS_MAX {
                     return Ok(Filled::Full);
@@ -70,5 +76,10 @@ impl Flow {
                 return Ok(Filled::CaughtUp);
             }
         }
+    }
+
+    fn refuse(&mut self, end: Offset, refusal: UnitRefusal) -> Filled {
+        self.refused = Some((end, refusal.clone()));
+        Filled::Refused(end, refusal)
     }
 }

@@ -53,7 +53,8 @@ impl Applier {
             let Some(halt) = &record.halt else { return Ok(Wake::Spool) };
             self.link.state.set_halt(details(halt));
             // The source is read on while the link halts.
-            self.link.want(record.position.map_or(Goal::Continue, Goal::Resume));
+            let goal = record.position.map(|position| Goal::Resume(position, record.copy_id));
+            self.link.want(goal.unwrap_or(Goal::Continue));
             if let Some(consent) = self.read_consent(attached, &record).await? {
                 let next = released(&record, halt, &consent);
                 tracing::info!(?consent, "released");

@@ -104,7 +104,7 @@ fn full(observed: &Observed<'_>, reason: FullCopyReason) -> Plan {
 fn stream(record: &Record, observed: &Observed<'_>) -> Plan {
     match record.position {
         Some(_) if observed.is_covered => Plan::Stream,
-        Some(position) => Plan::Ask(Goal::Resume(position)),
+        Some(position) => Plan::Ask(Goal::Resume(position, record.copy_id)),
         // A record that is complete has a position; one without is as good as none.
         None => full(observed, FullCopyReason::NoRecord),
     }
@@ -222,7 +222,7 @@ mod tests {
             (
                 "spool lost",
                 Observed { record: Some(&complete), ..base },
-                Plan::Ask(Goal::Resume(position())),
+                Plan::Ask(Goal::Resume(position(), CopyId(1))),
             ),
             (
                 "a copy of an earlier process does not displace a whole record",

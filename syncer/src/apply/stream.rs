@@ -13,12 +13,12 @@ use super::{
 };
 use crate::{
     batch::{Batch, UnitRefusal},
-    contract::{HaltReason, Phase, WaitReason},
+    contract::{HaltReason, Phase},
     link::Goal,
     position::{Offset, ReplId},
     record::{Consent, Record},
     spool::SpoolError,
-    state::{HaltDetails, WaitSubject},
+    state::HaltDetails,
     target::error::{TargetError, without_arguments},
 };
 
@@ -28,11 +28,17 @@ impl Applier {
     pub(super) async fn stream(&mut self, attached: &mut Attached) -> Result<Wake, TargetError> {
         let Some(record) = &attached.record else { return Ok(Wake::Spool) };
         let Some(from) = record.position else { return Ok(Wake::Spool) };
+        if let Some(copy) =
+            self.link.spool.copy().filter(|copy| copy.copy_id == record.copy_id && !copy.is_dropped)
+        {
+            // Killed between the copy's end and this.
+            self.link.spool.drop_rdb(copy.copy_id)?;
+        }
         let skip = match record.consent {
             Some(Consent::SkipUnit(end)) => Some(Offset(end)),
             _ => None,
         };
-        self.link.want(Goal::Resume(from));
+        self.link.want(Goal::Resume(from, record.copy_id));
         let mut gathered = *attached.spool_progress.borrow_and_update();
         let Some(mut flow) = Flow::open(&self.link.spool, from, skip) else {
             return Ok(Wake::Spool);
@@ -125,17 +131,6 @@ impl Applier {
                 .spool
                 .copy()
                 .is_some_and(|copy| Some(copy.copy_id) != ours && !copy.is_dropped)
-    }
-
-    fn is_paused(&self) -> bool {
-        let is_paused = self.link.config.borrow().paused;
-        match is_paused {
-            true => {
-                self.link.state.set_waiting(WaitReason::Paused, "the configuration says paused");
-            }
-            false => self.link.state.clear_waiting(WaitSubject::Pause),
-        }
-        is_paused
     }
 
     /// The name of the history that the spool is at.

@@ -80,7 +80,9 @@ impl Applier {
                 state.units_applied.add(units);
                 state.commands_applied.add(counts.commands);
                 state.commands_filtered.add(counts.reserved);
+                state.expiring_commands.add(counts.expiring);
                 state.batches.add(u64::from(data_commands > 0));
+                self.target_took_a_write();
                 Ok(Written::Confirmed)
             }
             Outcome::Applied(errors) if errors.count == command_count - selects => {
@@ -175,6 +177,7 @@ impl Applier {
             Outcome::Applied(errors) if errors.count == 0 => {
                 attached.record = Some(next);
                 self.show(attached.record.as_ref());
+                self.target_took_a_write();
                 Ok(())
             }
             Outcome::Applied(errors) => Err(refused(&errors.first)),

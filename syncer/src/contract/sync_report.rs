@@ -260,4 +260,6 @@ pub struct Counters {
     pub unchecked_batches: u64,
     /// Source transactions that could not be applied as one.
     pub torn_transactions: u64,
+    /// Commands of the stream that carry a time of expiry.
+    pub expiring_commands: u64,
 }

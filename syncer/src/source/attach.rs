@@ -66,6 +66,7 @@ impl SourceSide {
             Answer::Continue(replid) => self.go_on(&ask, replid)?,
             Answer::FullResync(position) => self.begin_copy(&ask, history.as_ref(), position)?,
         };
+        self.copy_id = link.spool.live_range().map(|range| range.copy_id);
         Ok((connection, follows))
     }
 
@@ -102,15 +103,7 @@ impl SourceSide {
             return Err(SourceError::Psync("+CONTINUE to a full request".into()));
         };
         let spool = &self.link.spool;
-        if ask.is_new_range {
-            let copy_id = spool
-                .live_range()
-                .map(|range| range.copy_id)
-                .or(spool.copy().map(|copy| copy.copy_id));
-            let copy_id = match copy_id {
-                Some(copy_id) => copy_id,
-                None => CopyId::random().map_err(SourceError::CopyId)?,
-            };
+        if let Some(copy_id) = ask.new_range {
             spool.begin_range(copy_id, from.position, from.db)?;
         }
         if let Some(replid) = replid
@@ -149,7 +142,7 @@ impl SourceSide {
         // In this order: whoever sees the copy finds the wish for it fulfilled.
         self.link.set_begun_copy(copy_id);
         self.link.goal.send_if_modified(|goal| {
-            let is_fulfilled = matches!(goal, Goal::FullCopy { .. } | Goal::Resume(_));
+            let is_fulfilled = matches!(goal, Goal::FullCopy { .. } | Goal::Resume(..));
             if is_fulfilled {
                 *goal = Goal::Continue;
             }

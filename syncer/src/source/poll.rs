@@ -25,22 +25,14 @@ pub struct Poll {
     pub address: String,
     /// Since when it does not answer.
     pub failing_since: Option<Instant>,
-    /// Its offset, and when this value was first seen.
-    offset: Option<(Offset, Instant)>,
+    /// Its offset.
+    pub offset: Option<Offset>,
 }
 
 impl Poll {
-    /// Since when the source is known to be ahead of what was received.
-    pub fn ahead_of(&self, received: Offset) -> Option<Instant> {
-        self.offset.filter(|(offset, _)| *offset > received).map(|(_, since)| since)
-    }
-
     fn answered(&mut self, offset: Offset) {
         self.failing_since = None;
-        // The oldest sighting of an offset that is still ahead counts; a source that writes on is seen by its bytes.
-        if self.offset.is_none_or(|(known, _)| known != offset) {
-            self.offset = Some((offset, Instant::now()));
-        }
+        self.offset = Some(offset);
     }
 }
 

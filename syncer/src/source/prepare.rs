@@ -10,7 +10,7 @@ use crate::{
     link::{Goal, Link},
     position::{DbIndex, Offset, Position},
     record::StreamPosition,
-    spool::{SpoolError, UnitMark, UnitScan},
+    spool::{CopyId, SpoolError, UnitMark, UnitScan},
 };
 
 /// What to ask the source for.
@@ -18,15 +18,15 @@ use crate::{
 pub(super) struct Ask {
     /// The position to go on from; `None` asks for everything.
     pub(super) from: Option<StreamPosition>,
-    /// `from` is not the spool's end: a range of its own begins there.
-    pub(super) is_new_range: bool,
+    /// `from` is not the spool's end: a range of its own begins there, in the data of this copy.
+    pub(super) new_range: Option<CopyId>,
     /// Why a full copy is asked for, or was foreseen. `None`: the source's history will tell.
     pub(super) reason: Option<FullCopyReason>,
 }
 
 impl Ask {
     fn full(reason: FullCopyReason) -> Self {
-        Self { from: None, is_new_range: false, reason: Some(reason) }
+        Self { from: None, new_range: None, reason: Some(reason) }
     }
 }
 
@@ -44,10 +44,12 @@ pub(super) async fn prepare(
         _ if link.spool.copy().is_some_and(|copy| !copy.is_complete) => {
             return Ok(Ask::full(FullCopyReason::InterruptedCopy));
         }
-        Goal::Resume(position) => match link.spool.find_range(position.position) {
+        Goal::Resume(position, copy_id) => match link.spool.find_range(position.position) {
             Some(range) if range.is_live => {}
             Some(range) => link.spool.activate_range(range.id)?,
-            None => return Ok(Ask { from: Some(position), is_new_range: true, reason: None }),
+            None => {
+                return Ok(Ask { from: Some(position), new_range: Some(copy_id), reason: None });
+            }
         },
         Goal::Hold | Goal::Continue | Goal::FullCopy { .. } => {}
     }
@@ -63,7 +65,7 @@ pub(super) async fn prepare(
             position: Position { replid, offset: unit.unit_end },
             db: unit.db,
         }),
-        is_new_range: false,
+        new_range: None,
         reason: None,
     };
     match history.and_then(|history| Some((history.shared_end(replid)?, history))) {

@@ -40,6 +40,8 @@ struct Wire {
     buf: Vec<u8>,
     tick: Interval,
     last_bytes: Instant,
+    /// Since when the source is known to be ahead of us with nothing coming.
+    ahead_since: Option<Instant>,
 }
 
 /// What woke the receiver.
@@ -61,11 +63,13 @@ impl SourceSide {
         let (read, write) = stream.into_split();
         let mut tick = interval(Duration::from_secs(1));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut wire = Wire { read, write, buf, tick, last_bytes: Instant::now() };
+        let mut wire =
+            Wire { read, write, buf, tick, last_bytes: Instant::now(), ahead_since: None };
         self.link.state.clear_waiting(WaitSubject::Source);
         let (offset, db) = match follows {
             Follows::Stream(offset, db) => (offset, db),
             Follows::Rdb(copy_id, offset) => {
+                self.link.lag().forget();
                 self.link.state.ladder.received.set(offset);
                 self.receive_rdb(&mut wire, copy_id).await?;
                 (offset, None)
@@ -83,6 +87,7 @@ impl SourceSide {
                 0 => Err(ConnectionError::Closed.into()),
                 bytes => {
                     wire.last_bytes = Instant::now();
+                    wire.ahead_since = None;
                     self.link.state.counts.bytes_received.add(bytes as u64);
                     Ok(Event::Bytes)
                 }
@@ -179,7 +184,7 @@ impl SourceSide {
         mut scanner: UnitScanner,
     ) -> Result<(), SourceError> {
         let link = std::sync::Arc::clone(&self.link);
-        link.lag().restart(scanner.offset());
+        link.lag().resume(std::time::Instant::now(), scanner.offset());
         let mut goal = link.goal.subscribe();
         loop {
             if !wire.buf.is_empty() {
@@ -204,7 +209,7 @@ impl SourceSide {
                 Event::Shutdown => return self.end(wire, scanner.offset()).await,
                 Event::Tick => {
                     self.acknowledge(&mut wire, scanner.offset()).await?;
-                    self.check_source(&wire, Some(scanner.offset()))?;
+                    self.check_source(&mut wire, Some(scanner.offset()))?;
                     if goal.has_changed().unwrap_or(false) {
                         self.check_goal(*goal.borrow_and_update())?;
                     }
@@ -219,7 +224,7 @@ impl SourceSide {
             Goal::Hold => false,
             Goal::Continue => true,
             Goal::FullCopy { after, .. } => after != self.link.begun_copy(),
-            Goal::Resume(position) => {
+            Goal::Resume(position, _) => {
                 self.link.spool.find_range(position.position).is_some_and(|range| range.is_live)
             }
         };
@@ -227,7 +232,7 @@ impl SourceSide {
     }
 
     /// The master is still the one that Sentinel names, and the link is alive.
-    fn check_source(&self, wire: &Wire, received: Option<Offset>) -> Result<(), SourceError> {
+    fn check_source(&self, wire: &mut Wire, received: Option<Offset>) -> Result<(), SourceError> {
         if let Resolution::Known(candidate) = &*self.resolution.borrow()
             && candidate.address != self.address
         {
@@ -239,10 +244,9 @@ impl SourceSide {
         let is_gone =
             is_poll_of_this && poll.failing_since.is_some_and(|since| since.elapsed() >= SILENCE);
         // The source has more, and nothing comes of it.
-        let is_stuck = is_poll_of_this
-            && received.is_some_and(|received| {
-                poll.ahead_of(received).is_some_and(|since| since.elapsed() >= SILENCE)
-            });
+        let is_ahead = is_poll_of_this && poll.offset > received && received.is_some();
+        wire.ahead_since = is_ahead.then(|| wire.ahead_since.unwrap_or_else(Instant::now));
+        let is_stuck = wire.ahead_since.is_some_and(|since| since.elapsed() >= SILENCE);
         if silence > SILENCE_MAX || (silence >= SILENCE && (is_gone || is_stuck)) {
             return Err(SourceError::Silent {
                 address: self.address.clone(),
@@ -255,7 +259,7 @@ impl SourceSide {
     /// Acknowledges what the target has: at most one byte less than what was received, since a replica that has
     /// everything can be chosen by a plain FAILOVER (Promise 10; seen on 6.2 to 9.1).
     async fn acknowledge(&self, wire: &mut Wire, received: Offset) -> Result<(), SourceError> {
-        let offset = self.link.acknowledged().0.min(received.0.saturating_sub(1));
+        let offset = self.link.acknowledged(self.copy_id).0.min(received.0.saturating_sub(1));
         let mut command = Vec::with_capacity(64);
         encode::command(&mut command, &["REPLCONF", "ACK", itoa::Buffer::new().format(offset)]);
         match timeout(SILENCE, wire.write.write_all(&command)).await {

@@ -165,6 +165,8 @@ pub struct Counts {
     pub unchecked_batches: Count,
     /// Source transactions that could not be applied as one.
     pub torn_transactions: Count,
+    /// See [`Counters::expiring_commands`].
+    pub expiring_commands: Count,
 }
 
 impl Counts {
@@ -187,6 +189,7 @@ impl Counts {
             },
             unchecked_batches: self.unchecked_batches.get(),
             torn_transactions: self.torn_transactions.get(),
+            expiring_commands: self.expiring_commands.get(),
         }
     }
 }

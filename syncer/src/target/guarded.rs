@@ -8,7 +8,7 @@
 //! WATCH alone protects only against changes behind it, so the comparison is needed each time. One EXEC is
 //! outstanding: an aborted batch must not be followed by the next one.
 
-use std::{sync::Arc, time::Duration};
+use std::{io::IoSlice, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -169,11 +169,15 @@ impl GuardedConnection {
     /// The first half of [`execute`](Self::execute): from its return on the outcome is in the target's hands.
     pub async fn send(&mut self, commands: &[u8]) -> Result<(), TargetError> {
         encode::command(&mut self.output, &["MULTI"]);
-        self.flush().await?;
-        self.write(commands).await?;
+        let head = self.output.len();
         encode::command(&mut self.output, &["EXEC"]);
         self.push_watch();
-        self.flush().await
+        let output = std::mem::take(&mut self.output);
+        let (multi, exec) = output.split_at(head);
+        let sent = self.write_all(&mut [multi, commands, exec]).await;
+        self.output = output;
+        self.output.clear();
+        sent
     }
 
     /// The second half of [`execute`](Self::execute).
@@ -310,18 +314,24 @@ impl GuardedConnection {
 
     async fn flush(&mut self) -> Result<(), TargetError> {
         let output = std::mem::take(&mut self.output);
-        let result = self.write(&output).await;
+        let result = self.write_all(&mut [&output]).await;
         self.output = output;
         self.output.clear();
         result
     }
 
-    async fn write(&mut self, mut bytes: &[u8]) -> Result<(), TargetError> {
+    /// Writes all parts, in one system call where the socket takes them.
+    async fn write_all(&mut self, parts: &mut [&[u8]]) -> Result<(), TargetError> {
         let mut since = Instant::now();
-        while !bytes.is_empty() {
-            match timeout(SILENCE_BEFORE_PROBE, self.stream.write(bytes)).await {
-                Ok(Ok(written)) => {
-                    bytes = &bytes[written..];
+        while parts.iter().any(|part| !part.is_empty()) {
+            let slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
+            match timeout(SILENCE_BEFORE_PROBE, self.stream.write_vectored(&slices)).await {
+                Ok(Ok(mut written)) => {
+                    for part in parts.iter_mut() {
+                        let used = written.min(part.len());
+                        *part = &part[used..];
+                        written -= used;
+                    }
                     since = Instant::now();
                 }
                 Ok(Err(error)) => return Err(ConnectionError::Io(error).into()),

@@ -38,91 +38,88 @@ impl SweepCount {
     }
 }
 
-/// Counts what a sweep would delete.
-pub async fn count(scan: &mut Connection, copied: &KeySet) -> Result<SweepCount, TargetError> {
-    let mut count = SweepCount::default();
-    for (db, _) in keyspace(scan).await? {
-        let mut cursor = Cursor::start(scan, db).await?;
-        while let Some(keys) = cursor.page(scan).await? {
-            for key in keys.iter().filter(|key| !is_reserved_key(key)) {
-                count.keys += 1;
-                count.stale += u64::from(!is_copied(copied, db, key)?);
-            }
+/// The keys of a page that the copy did not have.
+pub fn stale(
+    copied: &KeySet,
+    db: DbIndex,
+    page: Vec<Vec<u8>>,
+) -> Result<Vec<Vec<u8>>, TargetError> {
+    let mut stale = Vec::new();
+    for key in page {
+        if !copied.contains(db, &key).map_err(TargetError::KeySet)? {
+            stale.push(key);
         }
     }
-    Ok(count)
+    Ok(stale)
 }
 
-/// Deletes what the copy did not have; `deleted` is told of each page.
-pub async fn sweep(
-    scan: &mut Connection,
+/// Deletes keys, under guard like every write.
+pub async fn delete(
     writer: &mut GuardedConnection,
     expected: &Expected,
-    copied: &KeySet,
-    mut deleted: impl FnMut(u64),
+    db: DbIndex,
+    keys: &[Vec<u8>],
 ) -> Result<(), TargetError> {
     let mut commands = Vec::new();
-    for (db, _) in keyspace(scan).await? {
-        let mut cursor = Cursor::start(scan, db).await?;
-        while let Some(keys) = cursor.page(scan).await? {
-            let mut stale = Vec::new();
-            for key in keys {
-                if !is_reserved_key(&key) && !is_copied(copied, db, &key)? {
-                    stale.push(key);
-                }
-            }
-            if stale.is_empty() {
-                continue;
-            }
-            crate::failpoint::hit(crate::failpoint::Failpoint::InSweep);
-            commands.clear();
-            let mut route = Route::new();
-            let mut count = usize::from(route.select(db, &mut commands)) + 1;
-            encode::array_header(&mut commands, stale.len() + 1);
-            // UNLINK came with 4.0; DEL is everywhere, and a page of keys is short work unless they are huge.
-            encode::bulk(&mut commands, b"DEL");
-            stale.iter().for_each(|key| encode::bulk(&mut commands, key));
-            count += usize::from(route.select(Route::RECORD_DB, &mut commands));
-            match writer.execute(&commands, count, expected).await? {
-                Outcome::Applied(errors) if errors.count == 0 => deleted(stale.len() as u64),
-                Outcome::Applied(errors) | Outcome::Aborted { queued: errors, .. } => {
-                    let words = errors.first.first().map(|(_, error)| error.clone());
-                    return Err(TargetError::Refused(words.unwrap_or_else(|| "EXECABORT".into())));
-                }
-                Outcome::RecordChanged => return Err(TargetError::RecordChanged),
-            }
+    let mut route = Route::new();
+    let mut count = usize::from(route.select(db, &mut commands)) + 1;
+    encode::array_header(&mut commands, keys.len() + 1);
+    // UNLINK came with 4.0; DEL is everywhere, and a page of keys is short work unless they are huge.
+    encode::bulk(&mut commands, b"DEL");
+    keys.iter().for_each(|key| encode::bulk(&mut commands, key));
+    count += usize::from(route.select(Route::RECORD_DB, &mut commands));
+    match writer.execute(&commands, count, expected).await? {
+        Outcome::Applied(errors) if errors.count == 0 => Ok(()),
+        Outcome::Applied(errors) | Outcome::Aborted { queued: errors, .. } => {
+            let words = errors.first.first().map(|(_, error)| error.clone());
+            Err(TargetError::Refused(words.unwrap_or_else(|| "EXECABORT".into())))
         }
+        Outcome::RecordChanged => Err(TargetError::RecordChanged),
     }
-    Ok(())
 }
 
-fn is_copied(copied: &KeySet, db: DbIndex, key: &[u8]) -> Result<bool, TargetError> {
-    copied.contains(db, key).map_err(TargetError::KeySet)
+/// A walk over the keys of all databases, without our own. A key that is there all along is met at least once.
+pub struct Walk {
+    databases: Vec<DbIndex>,
+    /// Where it is in the last of `databases`.
+    cursor: Option<String>,
 }
 
-/// A walk over a database's keys. A key that is there all along is met at least once.
-struct Cursor(Option<String>);
-
-impl Cursor {
-    async fn start(scan: &mut Connection, db: DbIndex) -> Result<Self, TargetError> {
-        scan.call(&["SELECT", &db.to_string()]).await?;
-        Ok(Self(Some("0".to_owned())))
+impl Walk {
+    /// Before the first key.
+    pub async fn start(scan: &mut Connection) -> Result<Self, TargetError> {
+        let databases = keyspace(scan).await?.into_iter().rev().map(|(db, _)| db).collect();
+        Ok(Self { databases, cursor: None })
     }
 
-    async fn page(&mut self, scan: &mut Connection) -> Result<Option<Vec<Vec<u8>>>, TargetError> {
-        let Some(cursor) = self.0.take() else { return Ok(None) };
+    /// The next keys, of one database; none after the last.
+    pub async fn page(
+        &mut self,
+        scan: &mut Connection,
+    ) -> Result<Option<(DbIndex, Vec<Vec<u8>>)>, TargetError> {
+        let Some(db) = self.databases.last().copied() else { return Ok(None) };
+        let cursor = match self.cursor.take() {
+            Some(cursor) => cursor,
+            None => {
+                scan.call(&["SELECT", &db.to_string()]).await?;
+                "0".to_owned()
+            }
+        };
         let reply = scan.call(&["SCAN", &cursor, "COUNT", PAGE]).await?;
         let Frame::Array(mut parts) = reply else { return Err(TargetError::Unexpected("SCAN")) };
         let (Some(Frame::Array(keys)), Some(next)) = (parts.pop(), parts.pop()) else {
             return Err(TargetError::Unexpected("SCAN"));
         };
-        let next = next.text().ok_or(TargetError::Unexpected("SCAN"))?;
-        self.0 = (next != "0").then(|| next.to_owned());
+        match next.text().ok_or(TargetError::Unexpected("SCAN"))? {
+            "0" => drop(self.databases.pop()),
+            next => self.cursor = Some(next.to_owned()),
+        }
         let bytes = |key| match key {
             Frame::Bulk(bytes) | Frame::Simple(bytes) => Some(bytes),
             _ => None,
         };
-        Ok(Some(keys.into_iter().filter_map(bytes).collect()))
+        let keys = keys.into_iter().filter_map(bytes).filter(|key| !is_reserved_key(key)).collect();
+        Ok(Some((db, keys)))
     }
 }
 
