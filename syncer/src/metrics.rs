@@ -111,6 +111,17 @@ const METRICS: &[(&str, Kind, &[&str], &str)] = &[
     (COMMANDS_EXPIRING, Counter, &[], "Commands of the stream that carry a time of expiry"),
 ];
 
+/// Every metric for whoever renders a page of them: name, `gauge` or `counter`, labels, help.
+pub fn catalogue() -> impl Iterator<Item = (&'static str, &'static str, String, &'static str)> {
+    METRICS.iter().map(|(name, kind, labels, help)| {
+        let kind = match kind {
+            Gauge => "gauge",
+            Counter => "counter",
+        };
+        (*name, kind, labels.join(", "), *help)
+    })
+}
+
 /// What a scrape needs; made once.
 #[derive(Debug)]
 pub struct Metrics(Registry);

@@ -2,5 +2,8 @@
 //! both sides key by key.
 
 mod bed;
+mod halt;
 mod kill;
 mod line;
+mod pair;
+mod refusal;

@@ -1,0 +1,113 @@
+# The only door: everything that a person or the CI does here is a target of this file. `make help` lists them.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+# Where cargo builds; set CARGO_TARGET_DIR to build elsewhere.
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+SYNCER := $(TARGET_DIR)/release/redissync-syncer
+
+# The name, or a part of the name, of the tests to run: `make test-process T=killed`.
+T ?=
+# Arguments for the demo and the benchmark: `make demo ARGS='--help'`.
+ARGS ?=
+
+PROCESS_TESTS := -p redissync-syncer --features failpoints --test process -- --test-threads=1 $(T)
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## Install what is missing of what the other targets need (compiler, pip, servers)
+	@build/setup.sh
+	@tests-e2e/servers/install.sh
+
+.PHONY: servers
+servers: ## Put the real servers of several versions into the cache
+	@build/setup.sh
+	@tests-e2e/servers/install.sh
+
+.PHONY: build
+build: tools ## Build the release binary
+	cargo build --release -p redissync-syncer
+
+.PHONY: fmt
+fmt: ## Format the code
+	cargo fmt --all
+
+.PHONY: fmt-check
+fmt-check: ## Fail where the code is not formatted
+	cargo fmt --all -- --check
+
+.PHONY: lint
+lint: tools ## Clippy on every target with every feature; a warning fails
+	cargo clippy --workspace --all-targets --all-features -- -D warnings
+
+.PHONY: doc
+doc: tools ## Build the API documentation; a broken link fails
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
+
+.PHONY: reference
+reference: tools ## Write docs/reference.md anew from the code
+	cargo run --quiet -p redissync-syncer --example reference > docs/reference.md.new
+	mv docs/reference.md.new docs/reference.md
+
+.PHONY: check-generated
+check-generated: tools ## Fail where docs/reference.md is not what the code says
+	@cargo run --quiet -p redissync-syncer --example reference | diff -u docs/reference.md - \
+		|| { echo "docs/reference.md is out of date: run 'make reference'" >&2; exit 1; }
+
+.PHONY: check-docs
+check-docs: ## Fail where README or ARCHITECTURE name a test or file that is not there
+	@build/check-docs.sh
+
+.PHONY: check-layers
+check-layers: tools ## Fail if the syncer depends on Kubernetes or on OpenSSL
+	@build/check-layers.sh
+
+.PHONY: deny
+deny: ## Check licences, sources and bans of the dependencies (needs cargo-deny)
+	@if cargo deny --version > /dev/null 2>&1; then cargo deny check bans licenses sources; \
+	else echo "deny: cargo-deny is not installed, left out; 'cargo install cargo-deny --locked' gets it"; fi
+
+.PHONY: check
+check: fmt-check lint check-layers check-generated check-docs test-unit test-kit ## All that takes minutes: before each commit
+	@$(MAKE) test-process T=line::
+
+.PHONY: test
+test: test-unit test-kit test-process ## All tests in their short form, between real servers too
+
+.PHONY: test-unit
+test-unit: tools ## Tests beside the code: nothing else is needed
+	build/cargo-test.sh --workspace --lib --bins
+
+.PHONY: test-kit
+test-kit: servers ## Tests of the kit: servers, faults, ledgers, comparisons
+	build/cargo-test.sh -p redissync-e2e --test main
+
+.PHONY: test-process
+test-process: servers ## The syncer between real servers, short form; T=name runs a part
+	build/cargo-test.sh $(PROCESS_TESTS)
+
+.PHONY: test-long
+test-long: servers ## The same tests in their long form (hours); T=name runs a part
+	REDISSYNC_TEST_LONG=1 build/cargo-test.sh $(PROCESS_TESTS) --nocapture
+
+.PHONY: demo
+demo: servers build ## Two Sentinel sets, a syncer between them, failovers, a comparison: watch it work
+	cargo run --quiet --release -p redissync-e2e --bin demo -- --syncer $(SYNCER) $(ARGS)
+
+.PHONY: bench
+bench: servers build ## Measure the syncer against REPLICAOF and redis-cli --pipe
+	cargo run --quiet --release -p redissync-e2e --bin bench -- --syncer $(SYNCER) $(ARGS)
+
+.PHONY: clean
+clean: ## Remove what was built (the servers' cache stays)
+	cargo clean
+
+.PHONY: tools
+tools:
+	@build/setup.sh

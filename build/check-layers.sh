@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# The syncer knows nothing of Kubernetes, and no crate links OpenSSL (Invariant 17).
+set -euo pipefail
+
+tree=$(cargo tree -p redissync-syncer --edges normal,build --all-features --prefix none --format '{p}')
+[ -n "$tree" ] || { echo "cargo tree told nothing" >&2; exit 1; }
+if found=$(grep -E '^(kube|kube-[a-z-]+|k8s-openapi|openssl|openssl-sys|native-tls) ' <<< "$tree"); then
+    printf 'redissync-syncer must not depend on:\n%s\n' "$found" >&2
+    exit 1
+fi
+echo "layers: redissync-syncer has $(sort -u <<< "$tree" | wc -l) crates, none of Kubernetes, no OpenSSL"
