@@ -96,6 +96,8 @@ impl SourceSide {
                 }
             },
             _ = wire.tick.tick() => Ok(Event::Tick),
+            // What an old master sends after another's promotion is lost for the source: not a moment more of it.
+            Ok(()) = self.resolution.changed() => Ok(Event::Tick),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, ensure};
 use redissync_e2e::{
+    compare::{CompareOptions, compare},
     ledger::{Load, LoadOptions},
     sentinel_set::{SentinelSet, SetOptions},
     servers::ServerVersion,
@@ -9,7 +10,7 @@ use redissync_e2e::{
 };
 
 use super::{fill_set, syncer_options};
-use crate::bed::{PATIENCE, assert_equal, binary, seed, wait_for_all};
+use crate::bed::{PATIENCE, binary, seed, wait_for_all};
 
 pub(super) struct TwoSets {
     pub(super) source: SentinelSet,
@@ -25,7 +26,8 @@ impl TwoSets {
     ) -> Result<Self> {
         let mut source = SentinelSet::start(version, source)?;
         let target = SentinelSet::start(version, target)?;
-        fill_set(&mut source, 5_000)?;
+        // So many that the keys of a second's load are less than what the sweep's brake lets pass.
+        fill_set(&mut source, 40_000)?;
         let options = syncer_options(
             SyncerSite::sentinel_set("beijing", &source),
             SyncerSite::sentinel_set("shanghai", &target),
@@ -61,13 +63,19 @@ impl TwoSets {
     }
 
     /// Ends the load, and compares both sides. The source's master may have failed over, and lost what it would.
-    pub(super) fn finish(mut self, load: Load) -> Result<()> {
+    pub(super) fn finish(self, load: Load) -> Result<()> {
+        self.finish_with(load, &CompareOptions::default())
+    }
+
+    /// The same with a say in what counts as equal.
+    pub(super) fn finish_with(mut self, load: Load, options: &CompareOptions) -> Result<()> {
         let ledger = load.stop()?;
         self.wait_for_all()?;
         let mut target = self.target.connect_master()?;
         let verified = ledger.verify_not_repeated(&mut target)?;
-        let keys = assert_equal(&mut self.source.connect_master()?, &mut target)?;
-        println!("{ledger}\n{verified}\n{keys} keys equal");
+        let comparison = compare(&mut self.source.connect_master()?, &mut target, options)?;
+        ensure!(comparison.is_equal(), "source and target differ: {comparison}");
+        println!("{ledger}\n{verified}\n{} keys equal", comparison.keys);
         ensure!(verified.applied > 0, "nothing was written");
         Ok(())
     }
