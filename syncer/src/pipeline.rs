@@ -105,7 +105,7 @@ async fn open_spool(
         };
         let reason = match &error {
             SpoolError::Locked { .. } => WaitReason::SpoolLock,
-            error if error.is_full() => WaitReason::SpoolFull,
+            error if error.is_over_budget() => WaitReason::SpoolFull,
             _ => WaitReason::DiskError,
         };
         state.set_waiting(reason, crate::apply::chain(&error));

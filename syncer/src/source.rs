@@ -27,7 +27,7 @@ use crate::{
     link::{Goal, Link},
     resp::RespError,
     sentinel::follow::Resolution,
-    spool::CopyId,
+    spool::{CopyId, SpoolError},
     state::WaitSubject,
 };
 
@@ -37,7 +37,8 @@ const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
 /// A stream that lasted so long ends with the shortest wait.
 const STREAM_MIN: Duration = Duration::from_secs(1);
-/// A connection closed for room is not opened again before there is this much.
+/// A connection closed for room is not opened again before there is this much, or a quarter of a small spool: one that
+/// is smaller than this would never have it.
 const ROOM_BYTES: u64 = 4 << 20;
 /// A copy that fails so often for room waits: it would only make the source fork.
 const RDB_FAILURES_MAX: u32 = 2;
@@ -50,7 +51,10 @@ pub struct SourceSide {
     address: String,
     /// The full copy that the stream belongs to.
     copy_id: Option<CopyId>,
+    /// The last connection was closed for want of room, and nothing was spooled since.
     was_spool_full: bool,
+    /// The disk failed, and nothing was spooled since.
+    has_disk_failed: bool,
     rdb_failures: u32,
     /// The length of the RDB that came last, if the source told.
     rdb_length: Option<u64>,
@@ -72,6 +76,7 @@ impl SourceSide {
             address: String::new(),
             copy_id: None,
             was_spool_full: false,
+            has_disk_failed: false,
             rdb_failures: 0,
             rdb_length: None,
             stream_since: None,
@@ -102,6 +107,10 @@ impl SourceSide {
                 }
                 error => self.link.state.set_waiting(error.wait_reason(), chain(&error)),
             }
+            if self.has_disk_failed {
+                // The source answers well each time: only what is spooled shows that the disk works again.
+                backoff = BACKOFF_MAX;
+            }
             tokio::select! {
                 () = shutdown.requested() => {}
                 _ = self.resolution.changed() => backoff = BACKOFF_MIN,
@@ -125,6 +134,24 @@ impl SourceSide {
         ended
     }
 
+    fn room_wanted(&self) -> u64 {
+        ROOM_BYTES.min(self.link.config().spool.max_bytes / 4)
+    }
+
+    /// The spool refused what came.
+    fn note_spool_failure(&mut self, error: &SpoolError) {
+        self.was_spool_full |= error.is_full();
+        self.has_disk_failed = !error.is_over_budget();
+    }
+
+    /// The spool took what came: an earlier want of room is no reason for anything any more.
+    fn note_spooled(&mut self) {
+        if self.was_spool_full || self.has_disk_failed {
+            (self.was_spool_full, self.has_disk_failed) = (false, false);
+            self.link.state.clear_waiting(WaitSubject::Spool);
+        }
+    }
+
     /// What the target's side wants, once it wants something and there is room. `None`: an orderly end.
     async fn next_goal(&mut self) -> Option<Goal> {
         let shutdown = self.link.shutdown.clone();
@@ -134,9 +161,11 @@ impl SourceSide {
             let is_tried = self.rdb_failures >= RDB_FAILURES_MAX;
             if goal != Goal::Hold
                 && !is_tried
-                && (!self.was_spool_full || self.link.spool.has_room(ROOM_BYTES))
+                && (!self.was_spool_full || self.link.spool.has_room(self.room_wanted()))
             {
-                self.link.state.clear_waiting(WaitSubject::Spool);
+                if !self.has_disk_failed {
+                    self.link.state.clear_waiting(WaitSubject::Spool);
+                }
                 return Some(goal);
             }
             if is_tried {

@@ -2,8 +2,15 @@
 //! both sides key by key.
 
 mod bed;
+mod cut;
+mod election;
+mod failover;
 mod halt;
 mod kill;
+mod lag;
 mod line;
 mod pair;
 mod refusal;
+mod secrets;
+mod versions;
+mod wait;

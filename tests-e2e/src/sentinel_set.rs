@@ -42,6 +42,8 @@ pub struct SetOptions {
     pub replica_count: usize,
     /// How many sentinels there are; the quorum is their majority.
     pub sentinel_count: usize,
+    /// Nodes and sentinels name `localhost` and not its address (6.2 and newer).
+    pub announces_hostnames: bool,
 }
 
 impl Default for SetOptions {
@@ -56,6 +58,7 @@ impl Default for SetOptions {
             parallel_syncs: 2,
             replica_count: 2,
             sentinel_count: 3,
+            announces_hostnames: false,
         }
     }
 }
@@ -75,6 +78,13 @@ impl SetOptions {
     /// Asks clients of the sentinels for a password.
     pub fn sentinel_password(mut self, password: &str) -> Self {
         self.sentinel_password = Some(password.to_string());
+        self
+    }
+
+    /// Makes nodes and sentinels name `localhost` and not its address (6.2 and newer).
+    pub fn announcing_hostnames(mut self) -> Self {
+        self.announces_hostnames = true;
+        self.node = self.node.option("replica-announce-ip", "localhost");
         self
     }
 
@@ -130,12 +140,18 @@ impl SentinelSet {
         let name = &options.master_name;
         let quorum = options.sentinel_count / 2 + 1;
         let port = self.node(0)?.port();
-        let mut lines = vec![
-            format!("monitor {name} 127.0.0.1 {port} {quorum}"),
+        let mut lines = Vec::new();
+        let mut host = "127.0.0.1";
+        if options.announces_hostnames {
+            host = "localhost";
+            lines = vec!["resolve-hostnames yes".to_string(), "announce-hostnames yes".to_string()];
+        }
+        lines.extend([
+            format!("monitor {name} {host} {port} {quorum}"),
             format!("down-after-milliseconds {name} {}", options.down_after.as_millis()),
             format!("failover-timeout {name} {}", options.failover_timeout.as_millis()),
             format!("parallel-syncs {name} {}", options.parallel_syncs),
-        ];
+        ]);
         if let Some(password) = &options.node.password {
             lines.push(format!("auth-pass {name} {password}"));
         }
@@ -207,9 +223,7 @@ impl SentinelSet {
     /// The index of the node that the sentinels hold for the master.
     pub fn current_master(&self) -> Result<usize> {
         let address = self.master_view()?.address;
-        self.nodes
-            .iter()
-            .position(|node| node.address() == address)
+        self.index_of(&address)
             .with_context(|| format!("the sentinels name {address}, which is no node of the set"))
     }
 
@@ -275,7 +289,7 @@ impl SentinelSet {
             bail!("the sentinels still hold node {index} for the master");
         }
         let address = self.node(master)?.address();
-        self.wait_until_agreed(&address)?;
+        self.wait_until_agreed(master)?;
         let node = self.node_mut(index)?;
         if node.is_running() {
             bail!("node {index} is alive");
@@ -288,16 +302,16 @@ impl SentinelSet {
         connect_with_timeout(endpoint, self.sentinel_password(), SENTINEL_TIMEOUT)
     }
 
-    /// Waits until every sentinel that answers names this address.
-    fn wait_until_agreed(&self, address: &str) -> Result<()> {
-        wait_until(&format!("all sentinels to name {address}"), AGREEMENT_TIMEOUT, || {
+    /// Waits until every sentinel that answers names this node.
+    fn wait_until_agreed(&self, master: usize) -> Result<()> {
+        wait_until(&format!("all sentinels to name node {master}"), AGREEMENT_TIMEOUT, || {
             for endpoint in self.endpoints() {
                 let view = self
                     .connect_sentinel(&endpoint)
                     .and_then(|mut connection| master_view(&mut connection, self.master_name()));
                 // A dead or frozen sentinel has no say.
                 if let Ok(view) = view
-                    && view.address != address
+                    && self.index_of(&view.address) != Some(master)
                 {
                     bail!("{endpoint} names {}", view.address);
                 }
@@ -362,11 +376,10 @@ impl SentinelSet {
     }
 
     fn check_sentinels(&self, master: usize) -> Result<()> {
-        let address = self.node(master)?.address();
         for endpoint in self.endpoints() {
             let mut connection = self.connect_sentinel(&endpoint)?;
             let view = master_view(&mut connection, self.master_name())?;
-            if view.address != address || view.flags != "master" {
+            if self.index_of(&view.address) != Some(master) || view.flags != "master" {
                 bail!("sentinel {endpoint} sees the master {} as {}", view.address, view.flags);
             }
             if view.other_sentinels != self.sentinels.len() - 1 {

@@ -4,31 +4,32 @@
 //! The record is not written between a copy's start and its end (but for a brake and its release), so that the
 //! connections that restore can watch it. A copy may start again from the spooled RDB: every key replaces what is there.
 
+mod copied;
+mod stop;
+mod sweeping;
+mod workers;
+
 use std::time::Duration;
 
-use tokio::sync::mpsc;
-
+use self::{
+    copied::{Copied, Refusal, Step, corrupt},
+    stop::Stop,
+    workers::{RESTORE_CONNECTIONS, Workers},
+};
 use super::{Applier, Wake, attach::Attached};
 use crate::{
     connection::Connection,
-    contract::{self, HaltReason, OnExistingData},
+    contract::{self, OnExistingData},
     failpoint::{Failpoint, hit},
-    filter::is_reserved_key,
     position::DbIndex,
-    rdb::{
-        decode::{RdbDecoder, RdbLimits},
-        event::{RdbEntry, RdbEvent},
-    },
+    rdb::decode::{RdbDecoder, RdbLimits},
     record::{CopyPhase, Record, StreamPosition},
-    spool::{CopyId, RdbReader, SpoolError},
-    state::HaltDetails,
+    spool::{CopyId, RdbReader},
     target::{
-        error::{TargetError, is_passing, without_arguments},
+        error::TargetError,
         examine::keyspace,
-        guarded::{Expected, GuardedConnection, Outcome},
+        guarded::{Expected, GuardedConnection},
         key_set::{KeySet, KeySetBuilder},
-        restore::{EntryRefusal, RestoreBatch},
-        sweep::{SweepCount, Walk, delete, stale},
     },
 };
 
@@ -36,37 +37,10 @@ use crate::{
 const BATCH_BYTES_MAX: usize = 256 << 10;
 /// … or at so many commands.
 const BATCH_COMMANDS_MAX: usize = 2048;
-/// Connections that restore: while one waits for its EXEC the target works for the other.
-const RESTORE_CONNECTIONS: usize = 2;
 /// Read from the spool at once.
 const READ_BYTES: usize = 256 << 10;
 /// The largest key: `proto-max-bulk-len` is 512 MiB by default, on most clouds not to be changed.
 const VALUE_BYTES_MAX: u64 = 512 << 20;
-
-/// How restoring ended, if not with all keys.
-enum Stop {
-    /// Something that a human must look at.
-    Halt(HaltDetails),
-    /// The source began another copy, or the RDB was dropped.
-    Gone,
-    /// The target.
-    Target(TargetError),
-}
-
-impl From<TargetError> for Stop {
-    fn from(error: TargetError) -> Self {
-        Self::Target(error)
-    }
-}
-
-impl From<SpoolError> for Stop {
-    fn from(error: SpoolError) -> Self {
-        match error {
-            SpoolError::Stale | SpoolError::Unknown => Self::Gone,
-            other => Self::Target(other.into()),
-        }
-    }
-}
 
 impl Applier {
     /// Writes a record that says that this copy has begun: from here on there is no position to go on from.
@@ -295,307 +269,4 @@ impl Applier {
         }
         Ok(workers)
     }
-
-    /// A sweep takes its time: we are still there, the target's master is still the same.
-    async fn keep_sweep_alive(&mut self, attached: &mut Attached) -> Result<(), TargetError> {
-        self.check_master(&attached.address)?;
-        while self.is_paused() && !self.link.is_shutting_down() {
-            self.wait(attached, Duration::from_secs(1)).await?;
-        }
-        if self.link.is_shutting_down() {
-            // The copy is restored again from the spool after the restart.
-            return Err(TargetError::Ending);
-        }
-        self.give_sign_of_life(attached).await
-    }
-
-    /// Deletes what the copy did not have. False if the brake holds.
-    async fn sweep(
-        &mut self,
-        attached: &mut Attached,
-        record: &Record,
-        keys: &KeySet,
-    ) -> Result<bool, TargetError> {
-        let state = std::sync::Arc::clone(&self.link.state);
-        state.full_copy_phase(contract::CopyPhase::Sweeping);
-        // The reader was idle while keys were restored: a target with a client timeout has closed it.
-        attached.reader = self.open_reader(&attached.address).await?;
-        let mut count = SweepCount::default();
-        let mut walk = Walk::start(&mut attached.reader).await?;
-        while let Some((db, page)) = walk.page(&mut attached.reader).await? {
-            count.keys += page.len() as u64;
-            count.stale += stale(keys, db, page)?.len() as u64;
-            self.keep_sweep_alive(attached).await?;
-        }
-        tracing::info!(
-            keys = count.keys,
-            stale = count.stale,
-            copied = keys.count(),
-            "counted for the sweep"
-        );
-        // Promise 5.
-        if count.is_over_brake(record.keys_before) && !record.is_sweep_allowed {
-            let copy_id = record.copy_id.to_string();
-            let details = HaltDetails {
-                reason: HaltReason::SweepBrake,
-                message: format!(
-                    "the sweep would delete {} of the target's {} keys; the source's copy has {}",
-                    count.stale,
-                    count.keys,
-                    keys.count()
-                ),
-                remedy: format!(
-                    "see whether the source came back empty or with an old file; if its data are right, `release --allow-sweep {copy_id}`, else repair the source and `release --copy-again`"
-                ),
-                offset: None,
-                copy_id: Some(copy_id),
-            };
-            self.halt(attached, details, true).await?;
-            return Ok(false);
-        }
-        let expected = Expected::record(record);
-        let mut walk = Walk::start(&mut attached.reader).await?;
-        while let Some((db, page)) = walk.page(&mut attached.reader).await? {
-            let stale = stale(keys, db, page)?;
-            if !stale.is_empty() {
-                hit(Failpoint::InSweep);
-                delete(&mut attached.writer, &expected, db, &stale).await?;
-                state.counts.keys_swept.add(stale.len() as u64);
-            }
-            self.keep_sweep_alive(attached).await?;
-        }
-        attached.reader.call(&["SELECT", "0"]).await?;
-        Ok(true)
-    }
-}
-
-fn corrupt(record: &Record, error: &dyn std::fmt::Display) -> Stop {
-    Stop::Halt(HaltDetails {
-        reason: HaltReason::CorruptRdb,
-        message: format!("the source's RDB cannot be read: {error}"),
-        remedy: "copy again with `release --copy-again`; if it comes back, this source needs another version of the syncer".into(),
-        offset: None,
-        copy_id: Some(record.copy_id.to_string()),
-    })
-}
-
-/// What was read of the RDB so far.
-#[derive(Default)]
-struct Copied {
-    batch: RestoreBatch,
-    db: DbIndex,
-    stream_db: Option<DbIndex>,
-    keys: u64,
-    keys_total: u64,
-    scratch: Vec<u8>,
-}
-
-#[derive(PartialEq, Eq)]
-enum Step {
-    Next,
-    /// The keys that follow are of another database.
-    Database,
-    End,
-}
-
-/// Why a record of the RDB cannot be applied.
-enum Refusal {
-    Entry(&'static str, EntryRefusal),
-    Module(String),
-    KeySet(std::io::Error),
-    SlotImport,
-    Database(DbIndex),
-}
-
-impl Refusal {
-    fn halt(self, record: &Record) -> Stop {
-        let (reason, message, remedy) = match self {
-            Self::KeySet(error) => return Stop::Target(TargetError::KeySet(error)),
-            Self::Entry(name, EntryRefusal::Unsupported(unsupported)) => (
-                HaltReason::UnsupportedValue,
-                format!("a key of type {name} cannot be sent: {}", unsupported.reason),
-                unsupported.remedy.to_owned(),
-            ),
-            Self::Entry(name, EntryRefusal::Corrupt(error)) => (
-                HaltReason::CorruptRdb,
-                format!("a key of type {name} cannot be read: {error}"),
-                "check the source's data".to_owned(),
-            ),
-            Self::Module(name) => (
-                HaltReason::UnsupportedValue,
-                format!(
-                    "the source's module {name} keeps data beside the keys, which no command can carry"
-                ),
-                "unload the module at the source, or wait for a version that carries it".to_owned(),
-            ),
-            Self::Database(db) => (
-                HaltReason::UnsupportedValue,
-                format!("the source has keys in database {db}, which the target lacks"),
-                "raise `databases` in the target's configuration".to_owned(),
-            ),
-            Self::SlotImport => (
-                HaltReason::UnsupportedValue,
-                "the source is importing slots of a cluster".to_owned(),
-                "wait until the migration has ended".to_owned(),
-            ),
-        };
-        Stop::Halt(HaltDetails {
-            reason,
-            message,
-            remedy: format!("{remedy}; then `release --copy-again`"),
-            offset: None,
-            copy_id: Some(record.copy_id.to_string()),
-        })
-    }
-}
-
-impl Copied {
-    fn take(
-        &mut self,
-        event: RdbEvent<'_>,
-        attached: &Attached,
-        keys: &mut KeySetBuilder,
-    ) -> Result<Step, Refusal> {
-        match event {
-            RdbEvent::Entry(entry) => self.entry(&entry, attached, keys)?,
-            RdbEvent::SelectDb(db) => {
-                self.db = DbIndex(db);
-                return Ok(Step::Database);
-            }
-            RdbEvent::ResizeDb { keys, .. } => self.keys_total += keys,
-            RdbEvent::Function { code } => self.batch.add_function(code),
-            RdbEvent::Aux { key: b"lua", value } => self.batch.add_script(value),
-            RdbEvent::Aux { key: b"repl-stream-db", value } => {
-                let db = std::str::from_utf8(value).ok().and_then(|db| db.parse().ok());
-                self.stream_db = db.map(DbIndex);
-            }
-            RdbEvent::ModuleAux { module, is_empty: false } => {
-                return Err(Refusal::Module(module.to_string()));
-            }
-            RdbEvent::SlotImport { .. } => return Err(Refusal::SlotImport),
-            RdbEvent::Header { .. }
-            | RdbEvent::Aux { .. }
-            | RdbEvent::ModuleAux { .. }
-            | RdbEvent::SlotInfo { .. } => {}
-            RdbEvent::End { .. } => return Ok(Step::End),
-        }
-        Ok(Step::Next)
-    }
-
-    fn entry(
-        &mut self,
-        entry: &RdbEntry<'_>,
-        attached: &Attached,
-        keys: &mut KeySetBuilder,
-    ) -> Result<(), Refusal> {
-        if is_reserved_key(entry.key) {
-            return Ok(());
-        }
-        keys.add(self.db, entry.key).map_err(Refusal::KeySet)?;
-        self.keys += 1;
-        self.batch
-            .add(self.db, entry, &attached.capabilities, &mut self.scratch)
-            .map_err(|refusal| Refusal::Entry(entry.value_type.name(), refusal))
-    }
-}
-
-/// The connections that restore, each with a task of its own.
-#[derive(Default)]
-struct Workers {
-    senders: Vec<mpsc::Sender<RestoreBatch>>,
-    tasks: tokio::task::JoinSet<Result<(), Stop>>,
-    /// Emptied batches come back, so that no memory is allocated per batch.
-    recycled: Option<mpsc::Receiver<RestoreBatch>>,
-    recycle: Option<mpsc::Sender<RestoreBatch>>,
-    next: usize,
-}
-
-impl Workers {
-    fn start(&mut self, writer: GuardedConnection, expected: Expected) {
-        let recycle = self.recycle.get_or_insert_with(|| {
-            let (sender, receiver) = mpsc::channel(2 * RESTORE_CONNECTIONS + 1);
-            self.recycled = Some(receiver);
-            sender
-        });
-        let (sender, receiver) = mpsc::channel(1);
-        self.senders.push(sender);
-        self.tasks.spawn(restore_batches(writer, expected, receiver, recycle.clone()));
-    }
-
-    async fn send(&mut self, batch: &mut RestoreBatch) -> Result<(), Stop> {
-        if batch.command_count == 0 {
-            return Ok(());
-        }
-        batch.finish();
-        let empty = self
-            .recycled
-            .as_mut()
-            .and_then(|recycled| recycled.try_recv().ok())
-            .unwrap_or_default();
-        let full = std::mem::replace(batch, empty);
-        self.next = (self.next + 1) % self.senders.len();
-        if self.senders[self.next].send(full).await.is_err() {
-            self.check().await?;
-            return Err(Stop::Target(TargetError::Unexpected("a restoring connection")));
-        }
-        hit(Failpoint::InRestore);
-        Ok(())
-    }
-
-    /// A worker that has ended before its time has failed.
-    async fn check(&mut self) -> Result<(), Stop> {
-        match self.tasks.try_join_next() {
-            None => Ok(()),
-            Some(Ok(result)) => {
-                result.and(Err(Stop::Target(TargetError::Unexpected("a restoring connection"))))
-            }
-            Some(Err(_)) => Err(Stop::Target(TargetError::Unexpected("a restoring task"))),
-        }
-    }
-
-    /// Waits until everything sent is applied.
-    async fn finish(&mut self) -> Result<(), Stop> {
-        self.senders.clear();
-        while let Some(result) = self.tasks.join_next().await {
-            result.unwrap_or(Err(Stop::Target(TargetError::Unexpected("a restoring task"))))?;
-        }
-        Ok(())
-    }
-}
-
-async fn restore_batches(
-    mut writer: GuardedConnection,
-    expected: Expected,
-    mut batches: mpsc::Receiver<RestoreBatch>,
-    recycle: mpsc::Sender<RestoreBatch>,
-) -> Result<(), Stop> {
-    while let Some(mut batch) = batches.recv().await {
-        match writer.execute(&batch.bytes, batch.command_count, &expected).await? {
-            Outcome::Applied(errors) if errors.count == 0 => {}
-            Outcome::RecordChanged => return Err(TargetError::RecordChanged.into()),
-            Outcome::Applied(errors) | Outcome::Aborted { queued: errors, .. } => {
-                let Some((index, error)) = errors.first.first() else {
-                    return Err(TargetError::Refused("EXECABORT".into()).into());
-                };
-                if is_passing(error) || errors.count >= batch.command_count - batch.select_count {
-                    return Err(TargetError::Refused(error.clone()).into());
-                }
-                return Err(Stop::Halt(HaltDetails {
-                    reason: HaltReason::ValueRejected,
-                    message: format!(
-                        "the target refuses a key of type {}: {:?}",
-                        batch.type_of(*index),
-                        without_arguments(error)
-                    ),
-                    remedy: "make the target accept it (a missing module, rights, limits), then `release --copy-again`".into(),
-                    offset: None,
-                    copy_id: None,
-                }));
-            }
-        }
-        batch.clear();
-        // Nobody may be left to take it.
-        let _ = recycle.try_send(batch);
-    }
-    Ok(())
 }

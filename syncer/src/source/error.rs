@@ -101,7 +101,7 @@ impl SourceError {
             Self::RoleConflict { .. } => WaitReason::RoleConflict,
             Self::Psync(_) | Self::Stream(_) | Self::GoalChanged => WaitReason::SourceError,
             Self::Silent { .. } => WaitReason::SourceUnreachable,
-            Self::Spool(SpoolError::Full { .. }) => WaitReason::SpoolFull,
+            Self::Spool(error) if error.is_over_budget() => WaitReason::SpoolFull,
             Self::Spool(_) | Self::CopyId(_) => WaitReason::DiskError,
             Self::SpoolTooSmall { .. } => WaitReason::SpoolTooSmall,
         }

@@ -66,6 +66,7 @@ pub async fn run(
             Err(error) => {
                 tracing::debug!(%error, address, "the source did not answer INFO");
                 connection = None;
+                // Since the question, not since its time ran out: a silent cut is told within 10 s.
                 polls.send_modify(|poll| {
                     poll.failing_since.get_or_insert(asked);
                 });

@@ -33,6 +33,9 @@ const SILENCE_MAX: Duration = Duration::from_secs(60);
 /// How long a full spool may hold the RDB up before the link is closed: the source would end it soon anyway.
 const RDB_HELD_MAX: Duration = Duration::from_secs(20);
 
+/// Room is given back many times in a copy; a lack that lasts longer than this is told, well within 10 s.
+const RDB_HELD_UNTOLD: Duration = Duration::from_secs(3);
+
 /// The connection in its two directions.
 struct Wire {
     read: OwnedReadHalf,
@@ -93,6 +96,8 @@ impl SourceSide {
                 }
             },
             _ = wire.tick.tick() => Ok(Event::Tick),
+            // What an old master sends after another's promotion is lost for the source: not a moment more of it.
+            Ok(()) = self.resolution.changed() => Ok(Event::Tick),
         }
     }
 
@@ -161,23 +166,34 @@ impl SourceSide {
         loop {
             match self.link.spool.rdb_append(&wire.buf[..length]) {
                 Ok(()) => break,
-                Err(SpoolError::Full { .. })
-                    if since.elapsed() < RDB_HELD_MAX && !self.link.is_shutting_down() =>
+                Err(error)
+                    if error.is_full()
+                        && since.elapsed() < RDB_HELD_MAX
+                        && !self.link.is_shutting_down() =>
                 {
+                    if since.elapsed() > RDB_HELD_UNTOLD {
+                        self.note_spool_failure(&error);
+                        let error = SourceError::from(error);
+                        self.link.state.set_waiting(error.wait_reason(), error.to_string());
+                    }
                     tokio::time::sleep(Duration::from_millis(100)).await;
                     if since.elapsed().as_millis() % 1000 < 100 {
                         self.acknowledge(wire, Offset(0)).await?;
                     }
                 }
-                Err(error @ SpoolError::Full { .. }) => {
-                    self.was_spool_full = true;
+                Err(error) if error.is_over_budget() => {
+                    self.note_spool_failure(&error);
                     self.rdb_failures += 1;
                     tracing::warn!(%copy_id, failures = self.rdb_failures, "the RDB does not fit into the spool");
                     return Err(error.into());
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    self.note_spool_failure(&error);
+                    return Err(error.into());
+                }
             }
         }
+        self.note_spooled();
         hit(Failpoint::InRdbReceive);
         Ok(())
     }
@@ -195,9 +211,10 @@ impl SourceSide {
                 scanner.scan(&wire.buf)?;
                 let mark = UnitMark { unit_end: scanner.unit_end(), db: scanner.unit_db() };
                 if let Err(error) = link.spool.append(&wire.buf, mark) {
-                    self.was_spool_full |= matches!(error, SpoolError::Full { .. });
+                    self.note_spool_failure(&error);
                     return Err(error.into());
                 }
+                self.note_spooled();
                 wire.buf.clear();
                 hit(Failpoint::AfterSpooled);
                 let offset = scanner.offset();

@@ -73,6 +73,11 @@ impl SpoolError {
         }
     }
 
+    /// True where the spool's own budget is used up, not the disk.
+    pub fn is_over_budget(&self) -> bool {
+        matches!(self, Self::Full { .. })
+    }
+
     pub(super) fn corrupt(path: &Path, what: impl Into<String>) -> Self {
         Self::Corrupt { path: path.to_owned(), what: what.into() }
     }

@@ -84,6 +84,7 @@ impl TargetError {
             Self::Refused(words) => reason_of_words(words),
             Self::RecordChanged | Self::Superseded(_) => WaitReason::Superseded,
             Self::NotEmpty { .. } => WaitReason::TargetNotEmpty,
+            Self::Spool(error) if error.is_over_budget() => WaitReason::SpoolFull,
             Self::Spool(_) | Self::KeySet(_) => WaitReason::DiskError,
             Self::Record(_) | Self::Unexpected(_) | Self::Ending => WaitReason::TargetError,
         }

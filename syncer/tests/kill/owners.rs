@@ -5,7 +5,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use redissync_e2e::{
     ledger::{TornPairWatcher, fill},
-    syncer::{Report, Syncer},
+    proxy::{Mode, Proxy},
+    syncer::{Report, Syncer, SyncerOptions, SyncerSite},
     wait::wait_until,
 };
 use serde_json::json;
@@ -67,6 +68,35 @@ fn a_frozen_syncer_that_was_displaced_writes_nothing_when_it_wakes() -> Result<(
     assert_owns(&pair, &owner)?;
     pair.settle(&mut owner, load)?;
     assert_no_copy(&owner)
+}
+
+#[test]
+fn a_batch_that_was_under_way_arrives_after_the_take_over_and_is_not_applied() -> Result<()> {
+    let pair = filled_pair()?;
+    let load = pair.load()?;
+    let way = Proxy::start(&pair.target.address())?;
+    let detour = SyncerSite::standalone("b", &way.address());
+    let options = SyncerOptions { target: detour, ..pair.options() };
+    let mut slow = Syncer::start(&binary(), &options)?;
+    slow.wait_for_phase("Streaming", COPY_PATIENCE)?;
+    for _ in 0..scale(3, 20) {
+        let_load_run(Duration::from_millis(300));
+        // Its next batch is sent, and is held on its way: nobody knows of it but the network.
+        way.set_mode(Mode::Silent);
+        let_load_run(Duration::from_millis(300));
+        let mut owner = Syncer::start(&binary(), &pair.options())?;
+        wait_for_stream(&mut owner, COPY_PATIENCE)?;
+        assert_no_copy(&owner)?;
+        way.set_mode(Mode::Pass);
+        assert_superseded(&mut slow)?;
+        assert_owns(&pair, &owner)?;
+        owner.kill9()?;
+        // A new process of the slow one takes the target back, for the next round.
+        slow.restart()?;
+        wait_for_stream(&mut slow, COPY_PATIENCE)?;
+    }
+    pair.settle(&mut slow, load)?;
+    assert_no_copy(&slow)
 }
 
 #[test]
