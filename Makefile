@@ -22,12 +22,12 @@ help: ## List the targets
 
 .PHONY: setup
 setup: ## Install what is missing of what the other targets need (compiler, pip, servers)
-	@build/setup.sh
+	@.ci/setup.sh
 	@tests-e2e/servers/install.sh
 
 .PHONY: servers
 servers: ## Put the real servers of several versions into the cache
-	@build/setup.sh
+	@.ci/setup.sh
 	@tests-e2e/servers/install.sh
 
 .PHONY: build
@@ -62,11 +62,11 @@ check-generated: tools ## Fail where docs/reference.md is not what the code says
 
 .PHONY: check-docs
 check-docs: ## Fail where README or ARCHITECTURE name a test or file that is not there
-	@build/check-docs.sh
+	@.ci/check-docs.sh
 
 .PHONY: check-layers
 check-layers: tools ## Fail if the syncer depends on Kubernetes or on OpenSSL
-	@build/check-layers.sh
+	@.ci/check-layers.sh
 
 .PHONY: deny
 deny: ## Check licences, sources and bans of the dependencies (needs cargo-deny)
@@ -82,19 +82,19 @@ test: test-unit test-kit test-process ## All tests in their short form, between 
 
 .PHONY: test-unit
 test-unit: tools ## Tests beside the code: nothing else is needed
-	build/cargo-test.sh --workspace --lib --bins
+	.ci/cargo-test.sh --workspace --lib --bins
 
 .PHONY: test-kit
 test-kit: servers ## Tests of the kit: servers, faults, ledgers, comparisons
-	build/cargo-test.sh -p redissync-e2e --test main
+	.ci/cargo-test.sh -p redissync-e2e --test main
 
 .PHONY: test-process
 test-process: servers ## The syncer between real servers, short form; T=name runs a part
-	build/cargo-test.sh $(PROCESS_TESTS)
+	.ci/cargo-test.sh $(PROCESS_TESTS)
 
 .PHONY: test-long
 test-long: servers ## The same tests in their long form (hours); T=name runs a part
-	REDISSYNC_TEST_LONG=1 build/cargo-test.sh $(PROCESS_TESTS) --nocapture
+	REDISSYNC_TEST_LONG=1 .ci/cargo-test.sh $(PROCESS_TESTS) --nocapture
 
 .PHONY: demo
 demo: servers build ## Two Sentinel sets, a syncer between them, failovers, a comparison: watch it work
@@ -110,4 +110,4 @@ clean: ## Remove what was built (the servers' cache stays)
 
 .PHONY: tools
 tools:
-	@build/setup.sh
+	@.ci/setup.sh

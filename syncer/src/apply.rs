@@ -30,7 +30,9 @@ use crate::{
     gate::GateGuard,
     link::{Goal, Link},
     position::Position,
+    record::{Record, StreamPosition},
     sentinel::follow::Resolution,
+    spool::Spool,
     state::{HaltDetails, WaitSubject},
     target::{error::TargetError, take_over::Claim},
 };
@@ -200,19 +202,16 @@ impl Applier {
             Some(_) => false,
             None => attached.has_foreign_keys().await?,
         };
-        let position = attached.record.as_ref().and_then(|record| record.position);
         Ok(plan(&Observed {
             record: attached.record.as_ref(),
             has_foreign_keys,
             on_existing_data: link.config().on_existing_data,
             spooled_copy: link.spool.copy(),
             begun_copy: link.begun_copy(),
-            is_covered: position.is_some_and(|at| {
-                let range = link.spool.find_range(at.position);
-                range.is_some_and(|range| {
-                    attached.record.as_ref().is_some_and(|r| r.copy_id == range.copy_id)
-                })
-            }),
+            is_covered: attached
+                .record
+                .as_ref()
+                .is_some_and(|record| covered(&link.spool, record).is_some()),
             has_range: link.spool.live_range().is_some(),
         }))
     }
@@ -274,6 +273,15 @@ impl Applier {
             _ => Ok(()),
         }
     }
+}
+
+/// The position that the spool can go on from: the record's, or the end of the data before it where a failover of the
+/// source has taken the housekeeping behind.
+fn covered(spool: &Spool, record: &Record) -> Option<StreamPosition> {
+    let is_covered = |at: &StreamPosition| {
+        spool.find_range(at.position).is_some_and(|range| range.copy_id == record.copy_id)
+    };
+    record.position.filter(is_covered).or(record.data_position().filter(is_covered))
 }
 
 /// An error with all of its causes.

@@ -112,6 +112,17 @@ impl Batch {
         self.units.last().map(|unit| unit.end)
     }
 
+    /// The last unit that has commands.
+    pub fn last_data_unit(&self) -> Option<&BatchedUnit> {
+        let last = self.units.partition_point(|unit| unit.commands_end < self.unit_commands());
+        self.units.get(last).filter(|unit| unit.commands_end > 0)
+    }
+
+    /// How many commands belong to units; what the record adds comes behind them.
+    fn unit_commands(&self) -> usize {
+        self.units.last().map_or(0, |unit| unit.commands_end)
+    }
+
     /// The unit that command `index` belongs to, as an index into `units`. What is behind the last unit (the
     /// record's own commands) belongs to none.
     pub fn unit_of(&self, index: usize) -> Option<usize> {
@@ -364,6 +375,12 @@ mod tests {
         assert_eq!(batch.unit_of(3), Some(2));
         assert_eq!(batch.unit_of(4), Some(4));
         assert_eq!(batch.unit_of(5), None, "the record's own commands");
+        assert_eq!(
+            batch.last_data_unit().map(|unit| unit.end),
+            Some(batch.units[4].end),
+            "PING is no data"
+        );
+        assert_eq!(Batch::default().last_data_unit(), None);
         batch.truncate(5);
         batch.select_record_db();
         assert_eq!(text(&batch), ["SET a 1", "INCR b", "SELECT 2", "INCR c", "DEL x", "SELECT 0"]);

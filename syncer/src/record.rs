@@ -98,6 +98,9 @@ pub struct Record {
     pub copy_phase: CopyPhase,
     /// What is applied; `None` during a full copy.
     pub position: Option<StreamPosition>,
+    /// The end of the last unit with data in it, and the database there. Between it and the position lies housekeeping
+    /// of the source only (PING, the Sentinels' hello), which a promoted replica may lack without any loss.
+    pub data_end: Option<(Offset, Option<DbIndex>)>,
     /// The batch that is never assumed good after a kill (Promise 8).
     pub unchecked: Option<UncheckedBatch>,
     /// How many unchecked batches were passed over without a comparison, since the last full copy.
@@ -139,6 +142,13 @@ impl Record {
         format!("{}:{}", owner.term, owner.nonce)
     }
 
+    /// The position without the housekeeping at its end: nothing is lost by going on from there.
+    pub fn data_position(&self) -> Option<StreamPosition> {
+        let position = self.position?;
+        let Some((offset, db)) = self.data_end else { return Some(position) };
+        Some(StreamPosition { position: Position { offset, ..position.position }, db })
+    }
+
     /// A unit that was to be skipped lies behind: the consent is used up.
     pub fn drop_passed_consent(&mut self, offset: Offset) {
         if matches!(self.consent, Some(Consent::SkipUnit(end)) if end <= offset.0) {
@@ -157,15 +167,20 @@ impl Record {
                 at.db.map_or_else(String::new, |db| db.to_string()),
             ),
         };
+        let (data_offset, data_db) = self.data_end.map_or_else(Default::default, |(offset, db)| {
+            (offset.to_string(), db.map_or_else(String::new, |db| db.to_string()))
+        });
         let unchecked = self
             .unchecked
             .map_or_else(String::new, |batch| format!("{}-{}", batch.start, batch.end));
-        let fields: [(&str, &str); 13] = [
+        let fields: [(&str, &str); 15] = [
             ("format", FORMAT),
             ("owner", &Self::owner_text(&self.owner)),
             ("replid", &replid),
             ("offset", &offset),
             ("db", &db),
+            ("dataOffset", &data_offset),
+            ("dataDb", &data_db),
             ("copyId", &self.copy_id.to_string()),
             ("copyPhase", self.copy_phase.as_str()),
             ("unchecked", &unchecked),
@@ -210,6 +225,7 @@ impl Record {
                 _ => return Err(RecordError::Field("copyPhase")),
             },
             position: parse_position(field("replid")?, field("offset")?, field("db")?)?,
+            data_end: parse_data_end(field("dataOffset")?, field("dataDb")?)?,
             unchecked: match field("unchecked")? {
                 "" => None,
                 text => Some(parse_unchecked(text).ok_or(RecordError::Field("unchecked"))?),
@@ -242,11 +258,26 @@ fn parse_position(
     }
     let replid: ReplId = replid.parse().map_err(|_| RecordError::Field("replid"))?;
     let offset = offset.parse().map(Offset).map_err(|_| RecordError::Field("offset"))?;
-    let db = match db {
-        "" => None,
-        db => Some(db.parse().map(DbIndex).map_err(|_| RecordError::Field("db"))?),
-    };
+    let db = parse_db(db, "db")?;
     Ok(Some(StreamPosition { position: Position { replid, offset }, db }))
+}
+
+fn parse_db(text: &str, name: &'static str) -> Result<Option<DbIndex>, RecordError> {
+    match text {
+        "" => Ok(None),
+        db => db.parse().map(|db| Some(DbIndex(db))).map_err(|_| RecordError::Field(name)),
+    }
+}
+
+fn parse_data_end(
+    offset: &str,
+    db: &str,
+) -> Result<Option<(Offset, Option<DbIndex>)>, RecordError> {
+    if offset.is_empty() {
+        return Ok(None);
+    }
+    let offset = offset.parse().map(Offset).map_err(|_| RecordError::Field("dataOffset"))?;
+    Ok(Some((offset, parse_db(db, "dataDb")?)))
 }
 
 fn parse_unchecked(text: &str) -> Option<UncheckedBatch> {
@@ -288,6 +319,7 @@ mod tests {
                 position: Position { replid: "a".repeat(40).parse().unwrap(), offset: Offset(99) },
                 db: Some(DbIndex(3)),
             }),
+            data_end: Some((Offset(95), None)),
             unchecked: Some(UncheckedBatch { start: Offset(90), end: Offset(99) }),
             unverified: 2,
             keys_before: 5,
@@ -312,6 +344,7 @@ mod tests {
         let bare = Record {
             copy_phase: CopyPhase::Copying,
             position: None,
+            data_end: None,
             unchecked: None,
             is_sweep_allowed: false,
             halt: None,

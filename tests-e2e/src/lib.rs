@@ -17,7 +17,7 @@
 //! | [`compare`](mod@compare) | both sides key by key: [`compare()`] |
 //! | [`wait`] | waiting for a condition with a deadline: [`wait_until`] |
 //! | [`cleanup`], [`usage`] | an end that leaves nothing behind, and what a process has used |
-//! | [`demo`], [`bench`] | what `make demo` and `make bench` run |
+//! | [`demo`], [`bench`](mod@bench) | what `make demo` and `make bench` run |
 //! | [`connection`], [`info`], [`random`] | a client connection, its INFO as a map, and seeded numbers |
 
 pub mod bench;

@@ -166,7 +166,8 @@ impl Applier {
             Some(guard) => guard,
             None => link.gate.enter().await,
         };
-        *guard = position.map(|at| at.position);
+        let data = attached.record.as_ref().and_then(Record::data_position);
+        *guard = data.map(|at| at.position);
         drop(guard);
         if let Some(record) = &mut attached.record {
             // Promise 8: a batch whose replies nobody saw is never assumed good.

@@ -63,6 +63,7 @@ impl Applier {
             copy_id,
             copy_phase: CopyPhase::Copying,
             position: None,
+            data_end: None,
             unchecked: None,
             unverified: 0,
             keys_before,
@@ -133,6 +134,7 @@ impl Applier {
         let next = Record {
             copy_phase: CopyPhase::Complete,
             position: Some(StreamPosition { position, db }),
+            data_end: Some((position.offset, db)),
             is_sweep_allowed: false,
             ..record
         };

@@ -129,6 +129,7 @@ mod tests {
             copy_id: CopyId(copy),
             copy_phase,
             position: (copy_phase == CopyPhase::Complete).then(position),
+            data_end: None,
             unchecked: None,
             unverified: 0,
             keys_before: 0,

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 use super::{
     Applier, IDLE_BEFORE_CLEAN, Wake,
     attach::Attached,
+    covered,
     flow::{Filled, Flow},
     write::{Rejected, Written},
 };
@@ -39,6 +40,7 @@ impl Applier {
     /// Applies the stream from the record's position on, until something else is to be done: `Shutdown` after
     /// draining, anything else to look again.
     pub(super) async fn stream(&mut self, attached: &mut Attached) -> Result<Wake, TargetError> {
+        self.fall_back_over_housekeeping(attached).await?;
         let Some(mut streaming) = self.start_streaming(attached)? else { return Ok(Wake::Spool) };
         loop {
             self.check_master(&attached.address)?;
@@ -100,6 +102,26 @@ impl Applier {
                 }
             }
         }
+    }
+
+    /// The source failed over, and the new one lacks what the record has passed behind the last data: PINGs, hellos.
+    /// Nothing is lost, so no full copy is needed (Promise 4): the record goes back to the end of the data.
+    async fn fall_back_over_housekeeping(
+        &mut self,
+        attached: &mut Attached,
+    ) -> Result<(), TargetError> {
+        let Some(record) = &attached.record else { return Ok(()) };
+        let Some(from) =
+            covered(&self.link.spool, record).filter(|from| Some(*from) != record.position)
+        else {
+            return Ok(());
+        };
+        tracing::info!(
+            offset = from.position.offset.0,
+            "the new source lacks housekeeping only: the record goes back over it"
+        );
+        let next = Record { position: Some(from), unchecked: None, ..record.clone() };
+        self.write_record(attached, next).await
     }
 
     fn start_streaming(

@@ -61,8 +61,10 @@ impl Applier {
         next.encode(&self.link.names.record, &mut batch.bytes);
         let command_count = batch.command_count + 1;
         let position = next.position.map(|at| at.position);
+        // What the source's side must not cut below: housekeeping behind it is no loss.
+        let data = next.data_position().map(|at| at.position);
         hit(Failpoint::BeforeExec);
-        *guard = position;
+        *guard = data;
         if let Some(at) = position {
             self.link.state.ladder.written.set(at.offset);
         }
@@ -117,8 +119,7 @@ impl Applier {
             self.show(attached.record.as_ref());
         }
         if let Some(mut guard) = self.held.take() {
-            *guard =
-                attached.record.as_ref().and_then(|record| record.position).map(|at| at.position);
+            *guard = attached.record.as_ref().and_then(Record::data_position).map(|at| at.position);
         }
     }
 
@@ -167,7 +168,7 @@ impl Applier {
         next.encode(&self.link.names.record, &mut bytes);
         let expected = Expected::record(&next);
         let mut guard = self.link.gate.enter().await;
-        *guard = next.position.map(|at| at.position);
+        *guard = next.data_position().map(|at| at.position);
         self.held = Some(guard);
         let outcome = attached.writer.execute(&bytes, 1, &expected).await?;
         self.held = None;
@@ -197,6 +198,9 @@ fn next_record(record: &Record, batch: &Batch, replid: ReplId) -> Option<Record>
     let db = last.map_or(from.db, |unit| unit.db);
     let mut next = record.clone();
     next.position = Some(StreamPosition { position: Position { replid, offset }, db });
+    if let Some(unit) = batch.last_data_unit() {
+        next.data_end = Some((unit.end, unit.db));
+    }
     next.unchecked =
         batch.has_commands().then_some(UncheckedBatch { start: from.position.offset, end: offset });
     next.drop_passed_consent(offset);

@@ -167,8 +167,8 @@ words! {
         /// database 0, where the record lives). Release with `--copy-again`, or skip it knowingly with
         /// `--skip-unit OFFSET`.
         UnsupportedCommand,
-        /// One unit of the source is larger than what the syncer may hold in memory. Release with
-        /// `--copy-again`, or skip it knowingly with `--skip-unit OFFSET`.
+        /// One unit of the source is larger than what the syncer may hold in memory. Make the source's
+        /// transactions and values smaller, then release with `--copy-again`.
         UnitTooLarge,
         /// The sweep after a full copy would delete more of the target's keys than the set share. If the
         /// source is really that much smaller now, release with `--allow-sweep COPYID`; else it came back
@@ -183,9 +183,6 @@ words! {
         /// What the spool holds fails its checksum, where the source no longer has it. Look at the disk, then
         /// release with `--copy-again`.
         CorruptSpool,
-        /// The record in the target cannot be read: it was changed by hand or written by a newer version.
-        /// Use that version, or release with `--copy-again`.
-        RecordUnreadable,
     }
 }
 

@@ -8,7 +8,7 @@ use super::LinkState;
 use crate::contract::{SyncReport, Timestamp};
 
 /// Numbers alone change the revision this often at most. An operator with 1,000 pairs gets 500 reports a
-/// second from it, and a person at `status --watch` sees a lag that moves.
+/// second from it, and a person at a terminal that repeats `status` sees a lag that moves.
 pub const NUMBERS_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Runs as long as it is polled; ends with the task that holds it.

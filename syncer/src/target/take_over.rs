@@ -118,7 +118,14 @@ async fn kill_others(connection: &mut Connection, name: &str) -> Result<(), Targ
     let own_address = connection.local_address();
     for round in 0..KILL_ROUNDS {
         let list = connection.call(&["CLIENT", "LIST"]).await?;
-        let others: Vec<(i64, String)> = clients_named(list.text().unwrap_or_default(), name)
+        let text = list.text().unwrap_or_default();
+        if own_id.is_some_and(|own| !clients_named(text, name).any(|(id, _)| id == own)) {
+            // Without its name a connection would escape the next take-over.
+            return Err(TargetError::Refused(
+                "NOPERM CLIENT SETNAME: the connection could not be named".into(),
+            ));
+        }
+        let others: Vec<(i64, String)> = clients_named(text, name)
             .filter(|(id, address)| match own_id {
                 Some(own) => *id != own,
                 None => Some(address.as_str()) != own_address.as_deref(),
