@@ -135,3 +135,17 @@ pub fn tool(name: &str) -> Result<PathBuf> {
     }
     Ok(program)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_named_by_any_part_that_tells_them_apart() {
+        for text in ["7.0", "7.0.15", "redis-7.0", "redis-7.0.15"] {
+            assert_eq!(ServerVersion::parse(text).unwrap(), ServerVersion::Redis70, "{text}");
+        }
+        assert_eq!(ServerVersion::parse("valkey-9").unwrap(), ServerVersion::Valkey91);
+        assert!(ServerVersion::parse("7.1").is_err());
+    }
+}
