@@ -112,6 +112,8 @@ impl Applier {
             self.link.state.counts.target_reconnects.add(1);
             tokio::select! {
                 () = shutdown.requested() => {}
+                // Sentinel names another master: no reason to wait any longer.
+                Ok(()) = self.resolution.changed() => {}
                 () = tokio::time::sleep(self.backoff) => {}
             }
             self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
@@ -248,7 +250,7 @@ impl Applier {
     ) -> Result<Wake, TargetError> {
         self.check_master(&attached.address)?;
         self.give_sign_of_life(attached).await?;
-        self.is_paused();
+        let is_paused = self.is_paused();
         let shutdown = self.link.shutdown.clone();
         let deadline = (Instant::now() + limit).min(self.alive_due);
         tokio::select! {
@@ -257,7 +259,8 @@ impl Applier {
                 self.check_master(&attached.address)?;
                 Ok(Wake::Time)
             }
-            _ = attached.spool_progress.changed() => Ok(Wake::Spool),
+            // While applying rests, bytes that arrive are no reason to wake.
+            _ = attached.spool_progress.changed(), if !is_paused => Ok(Wake::Spool),
             _ = self.config.changed() => Ok(Wake::Config),
             () = tokio::time::sleep_until(deadline) => Ok(Wake::Time),
         }

@@ -63,7 +63,7 @@ pub async fn run(context: PipelineContext) -> Result<(), PipelineError> {
     let (polls, poll_receiver) = watch::channel(poll::Poll::default());
     let mut helpers = JoinSet::new();
     helpers.spawn(poll::run(Arc::clone(&link), source.clone(), polls));
-    helpers.spawn(show(Arc::clone(&link)));
+    helpers.spawn(show(Arc::clone(&link), poll_receiver.clone()));
     let applier = tokio::spawn(Applier::new(Arc::clone(&link), target, nonce).run());
     let source_side = tokio::spawn(SourceSide::new(Arc::clone(&link), source, poll_receiver).run());
     // A task that panics takes the process with it: a restart finds the record as it is.
@@ -166,7 +166,7 @@ fn read(auth: Option<&Auth>) -> Result<Option<Credentials>, String> {
 }
 
 /// Shows lag, phase and the spool's size while they change.
-async fn show(link: Arc<Link>) {
+async fn show(link: Arc<Link>, poll: watch::Receiver<poll::Poll>) {
     let mut tick = interval(SHOW_INTERVAL);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -182,6 +182,11 @@ async fn show(link: Arc<Link>) {
             link.state.clear_lag();
             continue;
         };
+        if behind.bytes == 0 && poll.borrow().failing_since.is_some() {
+            // Nothing is known to be behind, and the source cannot be asked: that is no lag of 0 (Promise 9).
+            link.state.clear_lag();
+            continue;
+        }
         link.state.set_lag(behind.bytes, behind.milliseconds, behind.is_idle);
         match link.state.phase() {
             Phase::CatchingUp if behind.milliseconds < CAUGHT_UP_MS => {

@@ -88,7 +88,15 @@ impl SourceSide {
             () = shutdown.requested() => Ok(Event::Shutdown),
             read = wire.read.read_buf(&mut wire.buf) => match read.map_err(ConnectionError::Io)? {
                 0 => Err(ConnectionError::Closed.into()),
-                bytes => {
+                mut bytes => {
+                    // A source that writes in small pieces: what more is there goes into the spool with it.
+                    while wire.buf.len() < READ_BYTES {
+                        match wire.read.try_read_buf(&mut wire.buf) {
+                            Ok(more) if more > 0 => bytes += more,
+                            // Its end, or an error, is met by the next read.
+                            _ => break,
+                        }
+                    }
                     wire.last_bytes = Instant::now();
                     wire.ahead_since = None;
                     self.link.state.counts.bytes_received.add(bytes as u64);

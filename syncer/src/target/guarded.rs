@@ -240,7 +240,13 @@ impl GuardedConnection {
             return Err(TargetError::Refused(error));
         }
         let mut queued = Errors::default();
-        for index in 0..command_count {
+        let mut index = 0;
+        while index < command_count {
+            let run = self.skip_run(b"+QUEUED\r\n", command_count - index);
+            if run > 0 {
+                index += run;
+                continue;
+            }
             match self.read_reply(true).await? {
                 Reply::Value => {}
                 Reply::Error(error) => queued.note(index, error),
@@ -248,6 +254,7 @@ impl GuardedConnection {
                     return Err(TargetError::Unexpected("a queued command"));
                 }
             }
+            index += 1;
         }
         match self.read_reply(false).await? {
             Reply::Null => Ok(Outcome::RecordChanged),
@@ -258,15 +265,30 @@ impl GuardedConnection {
             }
             Reply::Array(count) if count == command_count => {
                 let mut errors = Errors::default();
-                for index in 0..count {
+                let mut index = 0;
+                while index < count {
+                    let run = self.skip_run(b"+OK\r\n", count - index);
+                    if run > 0 {
+                        index += run;
+                        continue;
+                    }
                     if let Reply::Error(error) = self.read_reply(true).await? {
                         errors.note(index, error);
                     }
+                    index += 1;
                 }
                 Ok(Outcome::Applied(errors))
             }
             Reply::Array(_) | Reply::Value => Err(TargetError::Unexpected("EXEC")),
         }
+    }
+
+    /// Passes over as many of this very answer as are there; most of a batch's answers are the same.
+    fn skip_run(&mut self, answer: &[u8], most: usize) -> usize {
+        let answers = self.input[self.at..].chunks_exact(answer.len());
+        let count = answers.take(most).take_while(|found| *found == answer).count();
+        self.at += count * answer.len();
+        count
     }
 
     async fn read_reply(&mut self, skip_array: bool) -> Result<Reply, TargetError> {
