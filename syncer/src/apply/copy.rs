@@ -142,6 +142,10 @@ impl Applier {
         self.confirmed = Some(position);
         hit(Failpoint::AfterCopyEnd);
         self.link.state.full_copy_finished();
+        if let Some(db) = db {
+            // The spool's scanner starts there, should it look for a unit's end before the first SELECT.
+            self.link.spool.set_head_db(copy.copy_id, db)?;
+        }
         self.link.spool.drop_rdb(copy.copy_id)?;
         Ok(())
     }

@@ -89,11 +89,6 @@ impl TargetError {
             Self::Record(_) | Self::Unexpected(_) | Self::Ending => WaitReason::TargetError,
         }
     }
-
-    /// Whether the outcome of an EXEC that was sent may be unknown.
-    pub fn is_new_connection_needed(&self) -> bool {
-        !matches!(self, Self::Refused(_))
-    }
 }
 
 /// What a server's words mean for us. Words that we do not know wait too.
