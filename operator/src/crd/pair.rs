@@ -1,0 +1,120 @@
+//! What holds for the pair as a whole: full copies, spool, the answer to a halt.
+
+use super::{Deserialize, JsonSchema, KubeSchema, Serialize};
+
+/// What a full copy may do.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FullCopySpec {
+    /// What to do about keys that the standby holds before the first copy of this pair. `Refuse`, the default, leaves a
+    /// standby with keys alone until you decide (`TargetNotEmpty`). `Sweep` deletes, after the first copy, the keys that
+    /// the primary does not have; later copies delete at most 20 % of the standby's keys without asking (`SweepBrake`).
+    /// `Keep` never deletes any, in any copy. A change restarts the syncer.
+    #[serde(default)]
+    pub on_existing_data: ExistingData,
+}
+
+/// What to do about keys that the standby holds and the primary does not.
+#[expect(missing_docs, reason = "documented as a list at the field; a text at each variant would turn the enum into oneOf")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ExistingData {
+    #[default]
+    Refuse,
+    Sweep,
+    Keep,
+}
+
+/// The spool.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SpoolSpec {
+    /// The most that the spool may take on the syncer's volume. Size it to what the primary writes during the longest
+    /// time for which the standby may be away, at least the size of its RDB file. When it is full the source is not
+    /// read until there is room. At least 1Mi; a change restarts the syncer. Default 8Gi.
+    #[serde(default = "default_max_bytes")]
+    #[schemars(length(max = 32))]
+    #[x_kube(
+        validation = Rule::new("isQuantity(self) && self.matches('^[0-9]+(Ki|Mi|Gi|Ti|k|M|G|T)?$') && quantity(self).compareTo(quantity('1Mi')) >= 0").message("spool.maxBytes must be a whole amount of bytes of at least 1Mi, such as 8Gi")
+    )]
+    pub max_bytes: String,
+    /// What is kept although the standby has it, so that a standby that fails over to an older copy is caught up from
+    /// disk, without a full copy: the larger of both, within `maxBytes`.
+    #[serde(default)]
+    pub retention: RetentionSpec,
+}
+
+impl Default for SpoolSpec {
+    fn default() -> Self {
+        Self { max_bytes: default_max_bytes(), retention: RetentionSpec::default() }
+    }
+}
+
+fn default_max_bytes() -> String {
+    "8Gi".to_owned()
+}
+
+/// What the spool keeps behind the standby's position.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RetentionSpec {
+    /// At least so many bytes. Left out: 1Gi, or half of `maxBytes` where that is less. A change restarts the syncer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    #[x_kube(
+        validation = Rule::new("isQuantity(self) && self.matches('^[0-9]+(Ki|Mi|Gi|Ti|k|M|G|T)?$')").message("spool.retention.bytes must be a whole amount of bytes, such as 1Gi")
+    )]
+    pub bytes: Option<String>,
+    /// At least what arrived within this time, at most 8760h. Default 24h. A change restarts the syncer.
+    #[serde(default = "default_age")]
+    #[schemars(length(max = 32))]
+    #[x_kube(
+        validation = Rule::new("self.matches('^([0-9]{1,4}h)?([0-9]{1,6}m)?([0-9]{1,8}s)?$') && self.size() > 0 && duration(self) <= duration('8760h')").message("spool.retention.age must be a span of time of at most 8760h, largest unit first, such as 24h or 1h30m")
+    )]
+    pub age: String,
+}
+
+impl Default for RetentionSpec {
+    fn default() -> Self {
+        Self { bytes: None, age: default_age() }
+    }
+}
+
+fn default_age() -> String {
+    "24h".to_owned()
+}
+
+/// An answer to one halt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!(self.action in ['SkipUnit', 'RetryUnit']) || (has(self.offset) && !has(self.copyID))")
+        .message("release: SkipUnit and RetryUnit need offset (see status.links[].halt.offset) and no copyID"),
+    validation = Rule::new("self.action != 'AllowSweep' || (has(self.copyID) && !has(self.offset))")
+        .message("release: AllowSweep needs copyID (see status.links[].halt.copyID) and no offset"),
+    validation = Rule::new("self.action != 'CopyAgain' || has(self.copyID) != has(self.offset)")
+        .message("release: CopyAgain needs exactly one of offset and copyID: the one that status.links[].halt shows")
+)]
+pub struct ReleaseSpec {
+    /// What to do. `SkipUnit` goes on behind the unit that the standby rejected; that unit is not applied. `RetryUnit`
+    /// tries it again, after you have put its cause right. `CopyAgain` makes a full copy. `AllowSweep` lets the sweep
+    /// that waits delete the keys.
+    pub action: ReleaseAction,
+    /// The halt's offset, as `status.links[].halt.offset` shows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub offset: Option<i64>,
+    /// The halt's copyID, as `status.links[].halt.copyID` shows it.
+    #[serde(default, rename = "copyID", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub copy_id: Option<String>,
+}
+
+/// What to do about a halt.
+#[expect(missing_docs, reason = "documented as a list at the field; a text at each variant would turn the enum into oneOf")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ReleaseAction {
+    SkipUnit,
+    RetryUnit,
+    CopyAgain,
+    AllowSweep,
+}

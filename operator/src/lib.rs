@@ -1,0 +1,3 @@
+//! Turns `RedisSync` objects into syncers.
+pub mod crd;
+pub mod run;
