@@ -13,9 +13,10 @@ use std::{
 };
 
 use crate::{
-    address::HostPort,
+    address::{AddressMap, HostPort},
     contract::{OnExistingData, SyncerConfig, Topology},
     credentials::Auth,
+    release::Decision,
 };
 
 /// A real file has less than 1 KiB; what is larger than this is not one of ours.
@@ -36,6 +37,8 @@ pub struct ValidatedConfig {
     pub spool: SpoolSettings,
     /// Whether applying rests.
     pub paused: bool,
+    /// What was decided about a halt.
+    pub release: Option<Decision>,
     /// Where the HTTP server listens.
     pub listen: SocketAddr,
     /// How long an orderly end may take.
@@ -51,6 +54,8 @@ pub struct Site {
     pub endpoint: Endpoint,
     /// Credentials for its data nodes; `None`: none are sent.
     pub auth: Option<Auth>,
+    /// Where addresses are dialled instead.
+    pub addresses: AddressMap,
 }
 
 /// How a site's master is found.

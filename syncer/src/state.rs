@@ -174,13 +174,14 @@ impl LinkState {
         self.parts().waits.values().cloned().collect()
     }
 
-    /// Only a human can decide. The record keeps the halt; this shows it. Logged here.
-    pub fn set_halt(&self, details: HaltDetails) {
+    /// Only a human can decide. The record keeps the halt, and since when (an earlier process may have met it); this
+    /// shows it. Logged here.
+    pub fn set_halt(&self, details: HaltDetails, since: Timestamp) {
         let HaltDetails { reason, message, remedy, offset, copy_id } = details;
         let is_changed = self.change(|parts| {
-            let since = match &parts.halt {
-                Some(halt) if halt.reason == reason && halt.offset == offset => halt.since,
-                _ => Timestamp::now(),
+            let ignored_release = match &parts.halt {
+                Some(halt) if halt.since == since => halt.ignored_release.clone(),
+                _ => None,
             };
             replace(
                 &mut parts.halt,
@@ -191,11 +192,23 @@ impl LinkState {
                     offset,
                     copy_id,
                     since,
+                    ignored_release,
                 }),
             )
         });
         if is_changed {
             error!(%reason, message, remedy, offset, "halted");
+        }
+    }
+
+    /// The configuration holds a release that does not count for the halt, and why. Logged here.
+    pub fn set_ignored_release(&self, why: Option<String>) {
+        let is_changed = self.change(|parts| match &mut parts.halt {
+            Some(halt) => replace(&mut halt.ignored_release, why.clone()),
+            None => false,
+        });
+        if let (true, Some(why)) = (is_changed, why) {
+            warn!(why, "a release is ignored");
         }
     }
 
@@ -223,12 +236,17 @@ impl LinkState {
         self.change(|parts| replace(&mut parts.owner, Some(owner)));
     }
 
-    /// The node that an end is connected to now.
+    /// The node that an end is connected to now. Another one than before is a switch that was followed, however the
+    /// connection to the old one ended.
     pub fn set_address(&self, end: End, address: impl ToString) {
         let address = Some(address.to_string());
-        self.change(|parts| match end {
-            End::Source => replace(&mut parts.source_address, address),
-            End::Target => replace(&mut parts.target_address, address),
+        self.change(|parts| {
+            let (place, count) = match end {
+                End::Source => (&mut parts.source_address, &self.counts.source_failovers),
+                End::Target => (&mut parts.target_address, &self.counts.target_failovers),
+            };
+            count.add(u64::from(place.is_some() && *place != address));
+            replace(place, address)
         });
     }
 

@@ -1,13 +1,18 @@
 //! The rules that the file's shape cannot say, field by field, in the order of the file.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use super::{ConfigError, Endpoint, Site, SpoolSettings, ValidatedConfig};
 use crate::{
-    address::{HostPort, InvalidHostPort},
-    contract::{AuthConfig, EndpointConfig, SentinelConfig, SpoolConfig, SyncerConfig},
+    address::{AddressMap, HostPort, InvalidHostPort, PartialAddress},
+    contract::{
+        AddressMapping, AuthConfig, EndpointConfig, ReleaseAction, ReleaseConfig, SentinelConfig,
+        SpoolConfig, SyncerConfig,
+    },
     credentials::Auth,
     quantity::{Bytes, Span},
+    release::Decision,
+    spool::CopyId,
 };
 
 /// The length that an annotation or a label's prefix of Kubernetes may have; the record's key stays short.
@@ -16,6 +21,8 @@ const PAIR_ID_LENGTH_MAX: usize = 253;
 const SITE_NAME_LENGTH_MAX: usize = 63;
 /// Deployments have 3 to 7; each is polled and subscribed to, so a list by mistake must not become a flood.
 const SENTINELS_MAX: usize = 32;
+/// Twice what a site has of sentinels and nodes at most; a list by mistake must not become a flood.
+const ADDRESS_MAPPINGS_MAX: usize = 64;
 /// Less would not hold one segment and a large value's head.
 const SPOOL_BYTES_MIN: Bytes = Bytes(1 << 20);
 const SPOOL_BYTES_DEFAULT_RETENTION: u64 = 1 << 30;
@@ -27,8 +34,17 @@ fn wrong(field: impl Into<String>, problem: impl Into<String>) -> ConfigError {
 }
 
 pub(super) fn validate(config: SyncerConfig) -> Result<ValidatedConfig, ConfigError> {
-    let SyncerConfig { pair_id, source, target, full_copy, spool, paused, server, drain_seconds } =
-        config;
+    let SyncerConfig {
+        pair_id,
+        source,
+        target,
+        full_copy,
+        spool,
+        paused,
+        release,
+        server,
+        drain_seconds,
+    } = config;
     check_word("pairID", &pair_id, "._/-", PAIR_ID_LENGTH_MAX)?;
     let source = site("source", source)?;
     let target = site("target", target)?;
@@ -46,6 +62,7 @@ pub(super) fn validate(config: SyncerConfig) -> Result<ValidatedConfig, ConfigEr
         on_existing_data: full_copy.on_existing_data,
         spool: spool_settings(spool)?,
         paused,
+        release: release.map(decision).transpose()?,
         listen: listen_address(&server.listen)?,
         drain: Duration::from_secs(drain_seconds),
     })
@@ -78,7 +95,7 @@ fn check_word(
 }
 
 fn site(field: &str, config: EndpointConfig) -> Result<Site, ConfigError> {
-    let EndpointConfig { name, standalone, sentinel, auth } = config;
+    let EndpointConfig { name, standalone, sentinel, auth, address_map } = config;
     check_word(&format!("{field}.name"), &name, "._-", SITE_NAME_LENGTH_MAX)?;
     let endpoint = match (standalone, sentinel) {
         (Some(node), None) => Endpoint::Standalone {
@@ -92,7 +109,9 @@ fn site(field: &str, config: EndpointConfig) -> Result<Site, ConfigError> {
             return Err(wrong(field, "has both standalone and sentinel: keep exactly one"));
         }
     };
-    Ok(Site { name, endpoint, auth: credentials(&format!("{field}.auth"), auth)? })
+    let auth = credentials(&format!("{field}.auth"), auth)?;
+    let addresses = addresses(&format!("{field}.addressMap"), &address_map)?;
+    Ok(Site { name, endpoint, auth, addresses })
 }
 
 fn sentinels(field: &str, config: SentinelConfig) -> Result<Endpoint, ConfigError> {
@@ -130,8 +149,37 @@ fn sentinels(field: &str, config: SentinelConfig) -> Result<Endpoint, ConfigErro
     })
 }
 
-/// A value that might hold a password (`user:pass@host`) is not shown.
+fn addresses(field: &str, entries: &[AddressMapping]) -> Result<AddressMap, ConfigError> {
+    if entries.len() > ADDRESS_MAPPINGS_MAX {
+        let count = entries.len();
+        return Err(wrong(
+            field,
+            format!(
+                "has {count} entries: give at most {ADDRESS_MAPPINGS_MAX}; one without a port counts for all ports of its host"
+            ),
+        ));
+    }
+    let mut map = AddressMap::default();
+    for (index, AddressMapping { announced, dial }) in entries.iter().enumerate() {
+        let announced_field = format!("{field}[{index}].announced");
+        let from: PartialAddress = parsed(&announced_field, announced)?;
+        let to = parsed(&format!("{field}[{index}].dial"), dial)?;
+        if !map.insert(from, to) {
+            return Err(wrong(
+                announced_field,
+                format!("'{announced}' stands there twice: remove one"),
+            ));
+        }
+    }
+    Ok(map)
+}
+
 fn host_port(field: &str, text: &str) -> Result<HostPort, ConfigError> {
+    parsed(field, text)
+}
+
+/// A value that might hold a password (`user:pass@host`) is not shown.
+fn parsed<T: FromStr<Err = InvalidHostPort>>(field: &str, text: &str) -> Result<T, ConfigError> {
     text.parse().map_err(|err| match err {
         InvalidHostPort::NotPlain => wrong(field, format!("is no plain address: {err}")),
         _ => wrong(field, format!("{text:?} is no address: {err}")),
@@ -161,6 +209,11 @@ fn credentials(field: &str, config: Option<AuthConfig>) -> Result<Option<Auth>, 
     Ok(Some(Auth { username, password_file }))
 }
 
+/// Two sites may have the same names for their nodes, as seen from within.
+fn dialled(site: &Site, address: &HostPort) -> String {
+    site.addresses.peer(&address.to_string()).dial
+}
+
 /// Catches the slip that would copy a site onto itself. Two names of one server are caught later, by the
 /// record (`RoleConflict`).
 fn check_distinct(source: &Site, target: &Site) -> Result<(), ConfigError> {
@@ -173,7 +226,7 @@ fn check_distinct(source: &Site, target: &Site) -> Result<(), ConfigError> {
     }
     match (&source.endpoint, &target.endpoint) {
         (Endpoint::Standalone { address }, Endpoint::Standalone { address: other })
-            if address == other =>
+            if dialled(source, address) == dialled(target, other) =>
         {
             Err(wrong(
                 "target.standalone.address",
@@ -183,7 +236,11 @@ fn check_distinct(source: &Site, target: &Site) -> Result<(), ConfigError> {
         (
             Endpoint::Sentinel { master_name, endpoints, .. },
             Endpoint::Sentinel { master_name: other_name, endpoints: others, .. },
-        ) if master_name == other_name && endpoints.iter().any(|it| others.contains(it)) => {
+        ) if master_name == other_name
+            && endpoints.iter().any(|it| {
+                others.iter().any(|other| dialled(source, it) == dialled(target, other))
+            }) =>
+        {
             Err(wrong(
                 "target.sentinel",
                 format!(
@@ -235,6 +292,53 @@ fn spool_settings(config: SpoolConfig) -> Result<SpoolSettings, ConfigError> {
         retention_bytes,
         retention_age: retention.age.duration(),
     })
+}
+
+/// Bound to one halt, so that what is left standing counts for no other.
+fn decision(config: ReleaseConfig) -> Result<Decision, ConfigError> {
+    let ReleaseConfig { action, offset, copy_id } = config;
+    if let Some(text) = &copy_id
+        && text.parse::<CopyId>().is_err()
+    {
+        return Err(wrong(
+            "release.copyID",
+            format!("{text:?} is none: give the halt's copyId from the report, 16 hex digits"),
+        ));
+    }
+    let missing = |field: &str, halt_field: &str| {
+        Err(wrong(
+            format!("release.{field}"),
+            format!(
+                "is missing, which {action:?} needs: give the halt's {halt_field} from the report"
+            ),
+        ))
+    };
+    let too_many = |field: &str| {
+        Err(wrong(format!("release.{field}"), format!("does not belong to {action:?}: remove it")))
+    };
+    match (action, offset, copy_id) {
+        (ReleaseAction::SkipUnit, Some(offset), None) => Ok(Decision::SkipUnit { offset }),
+        (ReleaseAction::RetryUnit, Some(offset), None) => Ok(Decision::RetryUnit { offset }),
+        (ReleaseAction::SkipUnit | ReleaseAction::RetryUnit, None, _) => {
+            missing("offset", "offset")
+        }
+        (ReleaseAction::SkipUnit | ReleaseAction::RetryUnit, Some(_), Some(_)) => {
+            too_many("copyID")
+        }
+        (ReleaseAction::AllowSweep, None, Some(copy_id)) => Ok(Decision::AllowSweep { copy_id }),
+        (ReleaseAction::AllowSweep, _, None) => missing("copyID", "copyId"),
+        (ReleaseAction::AllowSweep, Some(_), Some(_)) => too_many("offset"),
+        (ReleaseAction::CopyAgain, Some(offset), None) => Ok(Decision::copy_again_at(offset)),
+        (ReleaseAction::CopyAgain, None, Some(copy_id)) => Ok(Decision::copy_again_after(copy_id)),
+        (ReleaseAction::CopyAgain, None, None) => Err(wrong(
+            "release",
+            "names no halt: CopyAgain needs the halt's offset, or its copyID where it has no offset",
+        )),
+        (ReleaseAction::CopyAgain, Some(_), Some(_)) => Err(wrong(
+            "release",
+            "has both offset and copyID: keep the one that the halt in the report has",
+        )),
+    }
 }
 
 fn listen_address(text: &str) -> Result<SocketAddr, ConfigError> {

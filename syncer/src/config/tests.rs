@@ -184,6 +184,26 @@ const BAD: &[(&str, &str, &[&str])] = &[
     (r#"listen: "127.0.0.1:9250""#, "listen: 9250", &["server.listen", "9250"]),
     (r#"server: {listen: "127.0.0.1:9250"}"#, "server: [", &["line"]),
     ("name: shanghai", "name: 'x", &["line"]),
+    (
+        "name: shanghai",
+        "name: shanghai\n  addressMap: [{announced: 'fd00::1', dial: a}]",
+        &["target.addressMap[0].announced: \"fd00::1\"", "in brackets"],
+    ),
+    (
+        "name: shanghai",
+        "name: shanghai\n  addressMap: [{announced: a, dial: 'b:0'}]",
+        &["target.addressMap[0].dial: \"b:0\"", "from 1 to 65535"],
+    ),
+    (
+        "name: shanghai",
+        "name: shanghai\n  addressMap: [{announced: a, dial: b}, {announced: A, dial: c}]",
+        &["target.addressMap[1].announced: 'A' stands there twice"],
+    ),
+    (
+        "name: shanghai",
+        "name: shanghai\n  addressMap: [{announced: a, to: b}]",
+        &["target.addressMap[0]", "unknown field `to`"],
+    ),
 ];
 
 #[test]
@@ -211,6 +231,71 @@ fn long_names_and_lists_are_refused() {
     let many: Vec<String> = (0..33).map(|n| format!("'s{n}:1'")).collect();
     let many = GOOD.replace(r#""127.0.0.1:26379", "[::1]:26379""#, &many.join(", "));
     assert!(message(&many).contains("target.sentinel.endpoints: has 33 entries"));
+}
+
+#[test]
+fn a_release_names_the_halt_that_it_is_for() {
+    let release = |fields: &str| format!("{SMALLEST}release: {{{fields}}}\n");
+    let id = "00000000000000ab";
+    for (fields, decision) in [
+        ("action: SkipUnit, offset: 7".to_owned(), Decision::SkipUnit { offset: 7 }),
+        ("action: RetryUnit, offset: 7".to_owned(), Decision::RetryUnit { offset: 7 }),
+        ("action: CopyAgain, offset: 7".to_owned(), Decision::copy_again_at(7)),
+        (format!("action: CopyAgain, copyID: '{id}'"), Decision::copy_again_after(id)),
+        (
+            format!("action: AllowSweep, copyID: '{id}'"),
+            Decision::AllowSweep { copy_id: id.to_owned() },
+        ),
+    ] {
+        assert_eq!(parse(release(&fields).as_bytes()).unwrap().release, Some(decision));
+    }
+    for (fields, fragments) in [
+        ("action: SkipUnit", ["release.offset: is missing, which SkipUnit", "halt's offset"]),
+        ("action: RetryUnit, copyID: 00000000000000ab", ["release.offset", "RetryUnit needs"]),
+        ("action: AllowSweep, offset: 7", ["release.copyID: is missing", "halt's copyId"]),
+        ("action: SkipUnit, offset: 7, copyID: 00000000000000ab", ["release.copyID", "remove it"]),
+        (
+            "action: AllowSweep, offset: 7, copyID: 00000000000000ab",
+            ["release.offset", "remove it"],
+        ),
+        ("action: CopyAgain", ["release: names no halt", "offset, or its copyID"]),
+        ("action: CopyAgain, offset: 7, copyID: 00000000000000ab", ["release: has both", "keep"]),
+        ("action: AllowSweep, copyID: c1", ["release.copyID: \"c1\" is none", "16 hex digits"]),
+        ("action: Skip, offset: 7", ["release.action", "`SkipUnit`"]),
+        ("action: SkipUnit, offset: -7", ["release.offset", "-7"]),
+        ("action: SkipUnit, unit: 7", ["release", "unknown field `unit`"]),
+    ] {
+        let message = message(&release(fields));
+        for fragment in fragments {
+            assert!(message.contains(fragment), "{fields}: {message}");
+        }
+    }
+}
+
+#[test]
+fn a_file_without_new_fields_is_written_as_an_older_syncer_reads_it() {
+    let config: SyncerConfig = serde_yaml::from_str(SMALLEST).unwrap();
+    let written = serde_yaml::to_string(&config).unwrap();
+    assert!(!written.contains("release") && !written.contains("addressMap"), "{written}");
+}
+
+#[test]
+fn addresses_are_dialled_as_the_map_says() {
+    let mapped = "name: shanghai\n  addressMap: [{announced: redis-0.b, dial: '10.0.0.1'}]";
+    let config = parse(GOOD.replace("name: shanghai", mapped).as_bytes()).unwrap();
+    assert_eq!(config.target.addresses.peer("redis-0.b:6379").dial, "10.0.0.1:6379");
+    assert_eq!(config.source.addresses, AddressMap::default());
+    let entries = (0..65).map(|n| format!("{{announced: n{n}, dial: x}}")).collect::<Vec<_>>();
+    let many = format!("name: shanghai\n  addressMap: [{}]", entries.join(", "));
+    assert!(
+        message(&GOOD.replace("name: shanghai", &many))
+            .contains("target.addressMap: has 65 entries: give at most 64")
+    );
+    // The same names in two clusters are two sites, where they are dialled elsewhere.
+    let both = "source: {name: a, sentinel: {masterName: m, endpoints: ['s:1']}}\n\
+        target: {name: b, sentinel: {masterName: m, endpoints: ['s:1']}, addressMap: [{announced: s, dial: t}]}\n\
+        spool: {dir: /s}";
+    parse(both.as_bytes()).unwrap();
 }
 
 #[test]

@@ -77,7 +77,7 @@ words! {
     /// Why the syncer waits. It tries again by itself, with growing pauses; nothing has been applied by halves.
     WaitReason {
         /// No connection to the source's data node. Check the node, the network and the address; if sentinels
-        /// announce addresses that cannot be reached from here, that is the cause.
+        /// announce addresses that cannot be reached from here, `addressMap` helps.
         SourceUnreachable,
         /// No connection to the target's data node. The spool goes on filling meanwhile.
         TargetUnreachable,
@@ -151,7 +151,8 @@ words! {
 }
 
 words! {
-    /// Why the syncer has halted. A halt is kept in the target's record; `redissync-syncer release` ends it.
+    /// Why the syncer has halted. A halt is kept in the target's record; `redissync-syncer release` ends it, or
+    /// `release` in the configuration.
     HaltReason {
         /// The target rejected one unit of the stream (its first command's error is in the message): wrong
         /// type, missing right, unknown command. Put the cause right at the target, then release with
