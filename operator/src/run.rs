@@ -1,9 +1,19 @@
-//! `redissync-operator run`: what surrounds the controller.
+//! `redissync-operator run`: what surrounds the controller. The lease first, then the watches, then the passes.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
-use redissync_syncer::telemetry::LogFormat;
+use anyhow::Context as _;
+use kube::Client;
+use redissync_syncer::{
+    shutdown::Shutdown,
+    telemetry::{self, LogFormat},
+};
+use tracing::info;
 
+use crate::{lease::Lease, metrics::Metrics, scope, server};
+
+/// One thread is enough for a hundred objects: everything waits for the network.
+const WORKER_THREADS: usize = 2;
 /// The arguments of `redissync-operator run`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct RunArgs {
@@ -11,11 +21,22 @@ pub struct RunArgs {
     #[arg(long, env = "REDISSYNC_SYNCER_IMAGE", value_name = "IMAGE")]
     pub syncer_image: String,
     /// When that image is pulled: Always, IfNotPresent or Never
-    #[arg(long, env = "REDISSYNC_SYNCER_IMAGE_PULL_POLICY", default_value = "IfNotPresent", value_name = "POLICY")]
+    #[arg(
+        long,
+        env = "REDISSYNC_SYNCER_IMAGE_PULL_POLICY",
+        default_value = "IfNotPresent",
+        value_parser = ["Always", "IfNotPresent", "Never"],
+        value_name = "POLICY"
+    )]
     pub syncer_image_pull_policy: String,
     /// Namespaces to look after, separated by commas; left out: all. With namespaces no node is watched, so a syncer
     /// on a lost node waits until the node comes back or is removed
-    #[arg(long = "watch-namespaces", env = "REDISSYNC_WATCH_NAMESPACES", value_delimiter = ',', value_name = "NAMESPACES")]
+    #[arg(
+        long = "watch-namespaces",
+        env = "REDISSYNC_WATCH_NAMESPACES",
+        value_delimiter = ',',
+        value_name = "NAMESPACES"
+    )]
     pub watch_namespaces: Vec<String>,
     /// The namespace of the operator's lease
     #[arg(long, env = "POD_NAMESPACE", default_value = "default", value_name = "NAMESPACE")]
@@ -32,9 +53,76 @@ pub struct RunArgs {
     /// How the log looks
     #[arg(long, value_enum, default_value = "json", env = "REDISSYNC_LOG_FORMAT")]
     pub log_format: LogFormat,
+    /// Ask this address for the reports of all syncers, under `/<namespace>/<name>/report`. For tests of many objects
+    #[arg(long, hide = true, value_name = "ADDRESS")]
+    pub report_stand_in: Option<SocketAddr>,
 }
 
-/// Runs until a signal asks for the end.
-pub fn run(_args: RunArgs) -> anyhow::Result<()> {
-    Ok(())
+/// Runs until a signal asks for the end, or the lease is lost.
+pub fn run(args: RunArgs) -> anyhow::Result<()> {
+    telemetry::init(args.log_format).context("failed to start the logs")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKER_THREADS)
+        .enable_all()
+        .build()
+        .context("failed to start the runtime")?;
+    let outcome = runtime.block_on(run_until_stopped(args));
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    outcome
+}
+
+async fn run_until_stopped(args: RunArgs) -> anyhow::Result<()> {
+    // More than one TLS provider may be compiled in by a dependency; this one is used.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let shutdown = Shutdown::on_signals().context("failed to install the signal handlers")?;
+    let metrics = Metrics::new().context("failed to register the metrics")?;
+    let _server = server::serve(args.listen, metrics.clone()).await?;
+    let client = Client::try_default().await.context("failed to find a Kubernetes API server")?;
+    info!(version = env!("CARGO_PKG_VERSION"), syncer_image = args.syncer_image, "started");
+
+    let mut lease = if args.leader_election {
+        Lease::ask(&client, &args.own_namespace, &args.own_name).await?
+    } else {
+        Lease::none()
+    };
+    tokio::select! {
+        biased;
+        () = shutdown.requested() => return lease.release().await,
+        outcome = lease.held() => outcome?,
+    }
+    metrics.set_leader(true);
+    let control = control(client, &args, metrics.clone(), shutdown.clone());
+    let outcome = tokio::select! {
+        // The lease first: who does not lead must not write.
+        biased;
+        () = lease.lost() => Err(anyhow::anyhow!("the lease was lost to another operator")),
+        outcome = control => outcome,
+    };
+    metrics.set_leader(false);
+    lease.release().await?;
+    outcome
+}
+
+/// Looks after all namespaces, or after each of those that were named, until it is told to stop.
+async fn control(
+    client: Client,
+    args: &RunArgs,
+    metrics: Metrics,
+    shutdown: Shutdown,
+) -> anyhow::Result<()> {
+    let named = args.watch_namespaces.iter().filter(|name| !name.is_empty()).cloned();
+    let mut scopes: Vec<Option<String>> = named.map(Some).collect();
+    if scopes.is_empty() {
+        scopes.push(None);
+    }
+    let scopes = scopes.into_iter().map(|namespace| {
+        scope::control(scope::Scope {
+            client: client.clone(),
+            namespace,
+            args: args.clone(),
+            metrics: metrics.clone(),
+            shutdown: shutdown.clone(),
+        })
+    });
+    futures::future::try_join_all(scopes).await.map(|_| ())
 }

@@ -1,0 +1,144 @@
+//! The object's spec as the file that the syncer reads. The one place where sites become source and target.
+
+use redissync_syncer::{
+    contract::{
+        self, AuthConfig, EndpointConfig, FullCopyConfig, OnExistingData, ReleaseConfig,
+        RetentionConfig, SentinelConfig, ServerConfig, SpoolConfig, StandaloneConfig, SyncerConfig,
+    },
+    quantity::{Bytes, QuantityError, Span},
+};
+
+use crate::{
+    crd::{ExistingData, RedisSyncSpec, ReleaseAction, ReleaseSpec, SiteSpec},
+    names,
+};
+
+/// Seconds that a syncer may take to drain: 10 less than the pod's grace.
+pub const DRAIN_SECONDS: u64 = 20;
+
+/// A site's two passwords, as directories below [`names::AUTH_MOUNT`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PasswordOf {
+    /// Of the data nodes.
+    DataNodes,
+    /// Of the sentinels.
+    Sentinels,
+}
+
+/// The directory of a password. By the site's name, not by its part, so that the pod stays as it is when the parts change.
+pub fn password_dir(site: &str, of: PasswordOf) -> String {
+    match of {
+        PasswordOf::DataNodes => format!("{}/{site}", names::AUTH_MOUNT),
+        // A dot cannot stand in a site's name, so no site's directory is another's.
+        PasswordOf::Sentinels => format!("{}/{site}.sentinel", names::AUTH_MOUNT),
+    }
+}
+
+/// The file, from `source` to `target`.
+pub fn build(
+    spec: &RedisSyncSpec,
+    pair_id: &str,
+    source: &SiteSpec,
+    target: &SiteSpec,
+) -> Result<SyncerConfig, QuantityError> {
+    Ok(SyncerConfig {
+        pair_id: pair_id.to_owned(),
+        source: endpoint(source),
+        target: endpoint(target),
+        full_copy: FullCopyConfig {
+            on_existing_data: match spec.full_copy.on_existing_data {
+                ExistingData::Refuse => OnExistingData::Refuse,
+                ExistingData::Sweep => OnExistingData::Sweep,
+                ExistingData::Keep => OnExistingData::Keep,
+            },
+        },
+        spool: SpoolConfig {
+            dir: names::SPOOL_DIR.to_owned(),
+            max_bytes: spec.spool.max_bytes.parse::<Bytes>()?,
+            retention: RetentionConfig {
+                bytes: spec.spool.retention.bytes.as_deref().map(str::parse::<Bytes>).transpose()?,
+                age: spec.spool.retention.age.parse::<Span>()?,
+            },
+        },
+        paused: spec.paused,
+        release: spec.release.as_ref().map(release),
+        // All addresses of both families, where the node has them.
+        server: ServerConfig { listen: format!("[::]:{}", names::HTTP_PORT) },
+        drain_seconds: DRAIN_SECONDS,
+    })
+}
+
+fn endpoint(site: &SiteSpec) -> EndpointConfig {
+    EndpointConfig {
+        name: site.name.clone(),
+        standalone: site
+            .standalone
+            .as_ref()
+            .map(|standalone| StandaloneConfig { address: standalone.address.clone() }),
+        sentinel: site.sentinel.as_ref().map(|sentinel| SentinelConfig {
+            master_name: sentinel.master_name.clone(),
+            endpoints: sentinel.endpoints.clone(),
+            auth: sentinel.auth.as_ref().map(|auth| {
+                auth_config(auth.username.as_deref(), &site.name, PasswordOf::Sentinels)
+            }),
+        }),
+        auth: site
+            .auth
+            .as_ref()
+            .map(|auth| auth_config(auth.username.as_deref(), &site.name, PasswordOf::DataNodes)),
+        address_map: site
+            .address_map
+            .iter()
+            .map(|entry| contract::AddressMapping {
+                announced: entry.announced.clone(),
+                dial: entry.dial.clone(),
+            })
+            .collect(),
+    }
+}
+
+fn auth_config(username: Option<&str>, site: &str, of: PasswordOf) -> AuthConfig {
+    AuthConfig {
+        username: username.map(str::to_owned),
+        password_file: format!("{}/{}", password_dir(site, of), names::PASSWORD_FILE),
+    }
+}
+
+fn release(release: &ReleaseSpec) -> ReleaseConfig {
+    ReleaseConfig {
+        action: match release.action {
+            ReleaseAction::SkipUnit => contract::ReleaseAction::SkipUnit,
+            ReleaseAction::RetryUnit => contract::ReleaseAction::RetryUnit,
+            ReleaseAction::CopyAgain => contract::ReleaseAction::CopyAgain,
+            ReleaseAction::AllowSweep => contract::ReleaseAction::AllowSweep,
+        },
+        // The schema refuses what is negative.
+        offset: release.offset.and_then(|offset| u64::try_from(offset).ok()),
+        copy_id: release.copy_id.clone(),
+    }
+}
+
+/// What of the file needs a restart when it changes: everything but what the syncer takes over while it runs.
+pub fn restart_text(config: &SyncerConfig) -> String {
+    let lasting = |site: &EndpointConfig| {
+        let master_name = site.sentinel.as_ref().map(|sentinel| sentinel.master_name.as_str());
+        format!("{}/{}", site.name, master_name.unwrap_or_default())
+    };
+    let SyncerConfig {
+        pair_id,
+        source,
+        target,
+        full_copy,
+        spool,
+        paused: _,
+        release: _,
+        server,
+        drain_seconds,
+    } = config;
+    format!(
+        "{pair_id} {} {} {:?} {spool:?} {server:?} {drain_seconds}",
+        lasting(source),
+        lasting(target),
+        full_copy.on_existing_data
+    )
+}

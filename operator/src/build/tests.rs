@@ -1,0 +1,129 @@
+use serde_json::Value;
+
+use super::*;
+use crate::{controller::validate::fixtures::validated, names};
+
+fn image() -> SyncerImage {
+    SyncerImage { name: "syncer:1".to_owned(), pull_policy: "IfNotPresent".to_owned() }
+}
+
+fn stateful_set(spec: &str) -> Value {
+    serde_json::to_value(build(&validated(spec), &image()).stateful_set).unwrap()
+}
+
+fn hashes(spec: &str, image: &SyncerImage) -> [String; 2] {
+    let annotations = build(&validated(spec), image).stateful_set.metadata.annotations.unwrap();
+    [names::TEMPLATE_HASH, names::SPEC_HASH].map(|name| annotations[name].clone())
+}
+
+const SPEC: &str = r"
+sites:
+- name: beijing
+  sentinel: {masterName: m, endpoints: ['s:1'], auth: {passwordSecretRef: {name: sentinels, key: pw}}}
+  auth: {passwordSecretRef: {name: redis, key: redis-password}}
+- name: shanghai
+  standalone: {address: 'h:1'}
+primary: beijing
+";
+
+#[test]
+fn the_pod_meets_the_restricted_standard_and_holds_no_token() {
+    let set = stateful_set(SPEC);
+    let pod = &set["spec"]["template"]["spec"];
+    assert_eq!(pod["automountServiceAccountToken"], false);
+    assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
+    assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
+    let container = &pod["containers"][0]["securityContext"];
+    assert_eq!(container["allowPrivilegeEscalation"], false);
+    assert_eq!(container["readOnlyRootFilesystem"], true);
+    assert_eq!(container["capabilities"]["drop"][0], "ALL");
+}
+
+#[test]
+fn every_name_is_the_objects_and_the_claim_is_for_one_pod() {
+    let set = stateful_set(SPEC);
+    assert_eq!(set["metadata"]["name"], "cart-redissync");
+    assert_eq!(set["metadata"]["ownerReferences"][0]["uid"], "u-1");
+    let labels = &set["spec"]["template"]["metadata"]["labels"];
+    for (key, value) in set["spec"]["selector"]["matchLabels"].as_object().unwrap() {
+        assert_eq!(&labels[key], value, "{key}");
+    }
+    let claim = &set["spec"]["volumeClaimTemplates"][0];
+    assert_eq!(claim["spec"]["accessModes"][0], "ReadWriteOncePod");
+    assert_eq!(claim["spec"]["resources"]["requests"]["storage"], "10Gi");
+}
+
+#[test]
+fn passwords_are_files_at_the_paths_that_the_configuration_names() {
+    let sync = validated(SPEC);
+    let resources = build(&sync, &image());
+    let pod = resources.stateful_set.spec.unwrap().template.spec.unwrap();
+    let config = &resources.config_map.data.unwrap()[names::CONFIG_FILE];
+    for (secret, key, path) in [
+        ("redis", "redis-password", "/etc/redissync/auth/beijing"),
+        ("sentinels", "pw", "/etc/redissync/auth/beijing.sentinel"),
+    ] {
+        let volumes = pod.volumes.as_ref().unwrap();
+        let volume = volumes
+            .iter()
+            .find(|volume| volume.secret.as_ref().is_some_and(|s| s.secret_name.as_deref() == Some(secret)))
+            .unwrap();
+        assert_eq!(volume.secret.as_ref().unwrap().items.as_ref().unwrap()[0].key, key);
+        let mounts = pod.containers[0].volume_mounts.as_ref().unwrap();
+        let mount = mounts.iter().find(|mount| mount.name == volume.name).unwrap();
+        assert_eq!(mount.mount_path, path);
+        assert!(config.contains(&format!("{path}/password")), "{config}");
+    }
+}
+
+#[test]
+fn only_what_needs_a_restart_changes_the_template() {
+    let before = hashes(SPEC, &image());
+    for (change, needs_restart) in [
+        ("paused: true", false),
+        ("release: {action: SkipUnit, offset: 7}", false),
+        ("spool: {maxBytes: 4Gi}", true),
+        ("fullCopy: {onExistingData: Sweep}", true),
+        ("syncer: {template: {nodeSelector: {disk: fast}}}", true),
+        ("syncer: {resources: {limits: {memory: 2Gi}}}", true),
+    ] {
+        let after = hashes(&format!("{SPEC}{change}\n"), &image());
+        assert_eq!(before[0] != after[0], needs_restart, "template: {change}");
+        assert_eq!(before[1] != after[1], needs_restart, "spec: {change}");
+    }
+    let moved = hashes(&SPEC.replace("h:1", "other:1").replace("'s:1'", "'s:2'"), &image());
+    assert_eq!(before, moved, "endpoints are taken over while it runs");
+}
+
+#[test]
+fn another_image_is_the_operators_change_and_not_the_objects() {
+    let newer = SyncerImage { name: "syncer:2".to_owned(), ..image() };
+    let (before, after) = (hashes(SPEC, &image()), hashes(SPEC, &newer));
+    assert_ne!(before[0], after[0]);
+    assert_eq!(before[1], after[1]);
+}
+
+#[test]
+fn the_order_of_the_sites_is_of_no_meaning() {
+    let spec = SPEC.replace("  auth: {passwordSecretRef: {name: redis, key: redis-password}}\n", "");
+    let swapped = r"
+sites:
+- name: shanghai
+  standalone: {address: 'h:1'}
+- name: beijing
+  sentinel: {masterName: m, endpoints: ['s:1'], auth: {passwordSecretRef: {name: sentinels, key: pw}}}
+primary: beijing
+";
+    assert_eq!(hashes(&spec, &image())[0], hashes(swapped, &image())[0]);
+}
+
+#[test]
+fn the_users_labels_do_not_replace_the_operators() {
+    let spec = format!(
+        "{SPEC}syncer: {{template: {{labels: {{team: shop, app.kubernetes.io/name: other}}}}}}\n"
+    );
+    let set = stateful_set(&spec);
+    let labels = &set["spec"]["template"]["metadata"]["labels"];
+    assert_eq!(labels["team"], "shop");
+    assert_eq!(labels["app.kubernetes.io/name"], names::SYNCER_APP);
+}

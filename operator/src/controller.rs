@@ -1,0 +1,313 @@
+//! The driver: one object, step by step. Everything that decides is pure and in the steps; everything that waits comes
+//! back by a trigger or by the time that each pass returns.
+
+pub mod dereference;
+pub mod validate;
+pub mod observe;
+pub mod plan;
+pub mod apply;
+pub mod update_status;
+pub mod cleanup;
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+use kube::{
+    Client, ResourceExt as _,
+    runtime::{controller::Action, events::Recorder, reflector::ObjectRef},
+};
+use redissync_syncer::contract::WaitReason;
+use tracing::{error, info};
+
+use self::{
+    apply::ApplyError,
+    cleanup::{Cleanup, CleanupError},
+    dereference::{DereferenceError, Dereferenced, SecretCache},
+    observe::{Observed, Stores},
+    plan::{Circumstances, Plan},
+    update_status::UpdateStatusError,
+    validate::{Invalid, ValidatedSync},
+};
+use crate::{
+    build::{self, SyncerImage},
+    crd::RedisSync,
+    metrics::Metrics,
+    names,
+    report_client::ReportAddress,
+    rollout::{self, Rollout},
+    status::{self, Evidence},
+    watches::Watches,
+};
+
+/// Numbers of one object are written at most this often.
+const REFRESH_MIN: Duration = Duration::from_secs(5);
+/// Of many objects, so rarely that all of them together make at most ten writes a second.
+const REFRESH_PER_OBJECT: Duration = Duration::from_millis(100);
+/// What a human has to put right is looked at again after this time: Secrets are not watched.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// The first pause after an error; it doubles with each further one.
+const BACKOFF_MIN: Duration = Duration::from_secs(1);
+const BACKOFF_DOUBLINGS_MAX: u32 = 6;
+
+/// What every pass needs.
+pub struct Context {
+    /// The API server.
+    pub client: Client,
+    /// Sends events.
+    pub recorder: Recorder,
+    /// What the operator was told about syncers.
+    pub image: SyncerImage,
+    /// What the watches have seen.
+    pub stores: Stores,
+    /// The tasks of the objects.
+    pub watches: Watches,
+    /// Who may be restarted by an upgrade.
+    pub rollout: Rollout,
+    /// The Secrets that were read last.
+    pub secrets: SecretCache,
+    /// What each object's passes left behind.
+    pub memory: Mutex<HashMap<ObjectRef<RedisSync>, Memory>>,
+    /// Counts.
+    pub metrics: Metrics,
+    /// Where nodes cannot be seen, the operator's rights may end with the namespace: no finalizer then.
+    pub may_hold: bool,
+    /// The operator's own namespace.
+    pub own_namespace: String,
+    /// Asks one address for the reports of all syncers. For tests of many objects without pods.
+    pub report_stand_in: Option<SocketAddr>,
+}
+
+/// What one object's passes leave behind. Lost with the process, which costs one apply.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Memory {
+    /// The StatefulSet's generation after it was applied last.
+    applied_generation: Option<i64>,
+    /// Errors in a row.
+    failures: u32,
+}
+
+/// Which step failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReconcileError {
+    /// Step 1.
+    #[error(transparent)]
+    Dereference(#[from] DereferenceError),
+    /// Step 6.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// Step 7.
+    #[error(transparent)]
+    UpdateStatus(#[from] UpdateStatusError),
+    /// Instead of all of them, for an object that is deleted.
+    #[error(transparent)]
+    Cleanup(#[from] CleanupError),
+}
+
+/// One pass over one object.
+pub async fn reconcile(object: Arc<RedisSync>, ctx: Arc<Context>) -> Result<Action, ReconcileError> {
+    let started = Instant::now();
+    let outcome = pass(&object, &ctx).await;
+    ctx.metrics.passed(outcome.is_ok(), started.elapsed());
+    if outcome.is_ok() {
+        ctx.remember(&ObjectRef::from_obj(&*object), |memory| memory.failures = 0);
+    }
+    outcome
+}
+
+async fn pass(object: &RedisSync, ctx: &Context) -> Result<Action, ReconcileError> {
+    let reference = ObjectRef::from_obj(object);
+    if object.metadata.deletion_timestamp.is_some() {
+        return remove(object, &reference, ctx).await;
+    }
+    if ctx.may_hold && object.namespace().as_deref() != Some(&ctx.own_namespace) {
+        cleanup::hold(&ctx.client, object).await?;
+    }
+    let dereferenced = dereference(object, &reference, ctx).await?;
+    let validated = validate::validate(object, &dereferenced);
+    let observed = observe(object, validated.as_ref().ok(), &dereferenced, &reference, ctx);
+    let now = Timestamp::now();
+    let (invalid, plan) = match &validated {
+        Ok(sync) => (None, act(sync, &observed, &reference, now, ctx).await?),
+        Err(invalid) => (Some(invalid), act_on_lost(object, &observed, now, ctx).await?),
+    };
+    let status = status::status(Evidence { object, invalid, observed: &observed, plan: &plan, now });
+    update_status::update_status(&ctx.client, &ctx.recorder, object, status, &plan).await?;
+    Ok(Action::requeue(ctx.look_again(invalid, &plan)))
+}
+
+/// Step 1. What a server refuses is read anew at once: the password may have been rotated.
+async fn dereference(
+    object: &RedisSync,
+    reference: &ObjectRef<RedisSync>,
+    ctx: &Context,
+) -> Result<Dereferenced, ReconcileError> {
+    let uid = object.uid().unwrap_or_default();
+    let view = ctx.watches.report(reference, &uid, report_address(object, ctx));
+    let waits = view.report.iter().flat_map(|report| report.waits.iter().chain(&report.waiting_for));
+    let is_refused = waits.into_iter().any(|wait| {
+        matches!(wait.reason, WaitReason::SourceAuth | WaitReason::TargetAuth)
+    });
+    let namespace = object.namespace().unwrap_or_default();
+    Ok(dereference::dereference(&ctx.client, &ctx.secrets, &namespace, &object.spec, is_refused)
+        .await?)
+}
+
+/// Step 3 and 4: the tasks are told what is wanted, then everything is read.
+fn observe(
+    object: &RedisSync,
+    sync: Option<&ValidatedSync>,
+    dereferenced: &Dereferenced,
+    reference: &ObjectRef<RedisSync>,
+    ctx: &Context,
+) -> Observed {
+    if let Some(sync) = sync {
+        let credentials =
+            [&sync.source, &sync.target].map(|site| validate::credentials(site, dereferenced));
+        ctx.watches.update(reference, sync, credentials);
+    }
+    let uid = object.uid().unwrap_or_default();
+    let report = ctx.watches.report(reference, &uid, report_address(object, ctx));
+    let sites = match validate::flow(&object.spec) {
+        Ok((source, target)) => {
+            [source, target].map(|site| ctx.watches.site(reference, &site.name))
+        }
+        Err(_) => Default::default(),
+    };
+    let namespace = object.namespace().unwrap_or_default();
+    Observed::read(&ctx.stores, &namespace, &object.name_any(), report, sites)
+}
+
+/// Step 5 and 6 for an object that can be acted on.
+async fn act(
+    sync: &ValidatedSync,
+    observed: &Observed,
+    reference: &ObjectRef<RedisSync>,
+    now: Timestamp,
+    ctx: &Context,
+) -> Result<Plan, ReconcileError> {
+    let resources = build::build(sync, &ctx.image);
+    let applied_generation = ctx.recall(reference).applied_generation;
+    let has_turn = plan::is_upgrade(observed, &resources.stateful_set) && ctx.take_turn(sync);
+    let plan = plan::plan(
+        sync,
+        Circumstances {
+            observed,
+            wanted: &resources.stateful_set,
+            applied_generation,
+            has_turn,
+            now,
+        },
+    );
+    let applied = apply::apply(&ctx.client, sync, &resources, &plan, observed).await?;
+    if applied.generation.is_some() {
+        ctx.remember(reference, |memory| memory.applied_generation = applied.generation);
+    }
+    Ok(plan)
+}
+
+/// Step 5 and 6 for an object that cannot be acted on: what runs is left alone.
+async fn act_on_lost(
+    object: &RedisSync,
+    observed: &Observed,
+    now: Timestamp,
+    ctx: &Context,
+) -> Result<Plan, ReconcileError> {
+    let plan = plan::plan_invalid(observed, now);
+    let namespace = object.namespace().unwrap_or_default();
+    apply::apply_to_lost(&ctx.client, &namespace, &object.name_any(), &plan, observed).await?;
+    Ok(plan)
+}
+
+async fn remove(
+    object: &RedisSync,
+    reference: &ObjectRef<RedisSync>,
+    ctx: &Context,
+) -> Result<Action, ReconcileError> {
+    let namespace = object.namespace().unwrap_or_default();
+    let observed = Observed::read(
+        &ctx.stores,
+        &namespace,
+        &object.name_any(),
+        Default::default(),
+        Default::default(),
+    );
+    match cleanup::cleanup(&ctx.client, object, &observed, Timestamp::now()).await? {
+        Cleanup::Draining(wait) => Ok(Action::requeue(wait)),
+        Cleanup::Done => {
+            ctx.watches.forget(reference);
+            ctx.memory().remove(reference);
+            Ok(Action::await_change())
+        }
+    }
+}
+
+fn report_address(object: &RedisSync, ctx: &Context) -> Option<ReportAddress> {
+    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+    if let Some(socket) = ctx.report_stand_in {
+        return Some(ReportAddress { socket, prefix: format!("/{namespace}/{name}") });
+    }
+    let pod = ctx.stores.pods.get(&ObjectRef::new(&names::pod(&name)).within(&namespace))?;
+    let address = observe::PodSeen::from(&*pod).address?;
+    Some(ReportAddress {
+        socket: SocketAddr::new(address, names::HTTP_PORT),
+        prefix: String::new(),
+    })
+}
+
+impl Context {
+    fn look_again(&self, invalid: Option<&Invalid>, plan: &Plan) -> Duration {
+        let numbers = REFRESH_MIN.max(REFRESH_PER_OBJECT * u32::try_from(self.watches.len()).unwrap_or(u32::MAX));
+        match (invalid, plan.workload) {
+            (Some(_), _) => LOOK_AGAIN,
+            (None, plan::WorkloadStep::AwaitTurn | plan::WorkloadStep::AwaitRemoval) => REFRESH_MIN,
+            (None, _) => numbers,
+        }
+    }
+
+    fn take_turn(&self, sync: &ValidatedSync) -> bool {
+        let all = self.stores.stateful_sets.state();
+        let candidate = rollout::id_of(&sync.namespace, &sync.name);
+        self.rollout.take_turn(&candidate, all.iter().map(|set| &**set), Instant::now())
+    }
+
+    fn memory(&self) -> std::sync::MutexGuard<'_, HashMap<ObjectRef<RedisSync>, Memory>> {
+        self.memory.lock().expect("no holder of this lock panics")
+    }
+
+    fn recall(&self, object: &ObjectRef<RedisSync>) -> Memory {
+        self.memory().get(object).copied().unwrap_or_default()
+    }
+
+    fn remember(&self, object: &ObjectRef<RedisSync>, change: impl FnOnce(&mut Memory)) {
+        change(self.memory().entry(object.clone()).or_default());
+    }
+}
+
+/// When a failed pass is done again: with growing pauses, each object for itself.
+pub fn error_policy(object: Arc<RedisSync>, err: &ReconcileError, ctx: Arc<Context>) -> Action {
+    let reference = ObjectRef::from_obj(&*object);
+    let failures = ctx.recall(&reference).failures;
+    ctx.remember(&reference, |memory| memory.failures = failures.saturating_add(1));
+    let pause = BACKOFF_MIN * 2_u32.pow(failures.min(BACKOFF_DOUBLINGS_MAX));
+    let error = format!("{:#}", chain(err));
+    error!(object = %reference, error, pause = pause.as_secs(), "a pass failed, it is done again");
+    Action::requeue(pause)
+}
+
+/// The error with its causes.
+fn chain(err: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(err), |err| err.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// An object that is gone for good: nothing of it may stay in memory.
+pub fn forget(reference: &ObjectRef<RedisSync>, ctx: &Context) {
+    info!(object = %reference, "the object is gone");
+    ctx.watches.forget(reference);
+    ctx.memory().remove(reference);
+}

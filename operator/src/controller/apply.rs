@@ -1,0 +1,173 @@
+//! Step 6, I/O: makes the cluster as the plan has it, by server-side apply, in this order: the configuration before the
+//! pod that reads it, the pod's refresh after both.
+
+use k8s_openapi::api::{
+    apps::v1::StatefulSet,
+    core::v1::{ConfigMap, Node, PersistentVolumeClaim, Pod},
+};
+use kube::{
+    Api, Client, ResourceExt as _,
+    api::{DeleteParams, Patch, PatchParams, Preconditions},
+};
+use serde_json::json;
+use tracing::{info, warn};
+
+use super::{
+    observe::{NodeSeen, Observed},
+    plan::{Plan, PodStep, WorkloadStep},
+    validate::ValidatedSync,
+};
+use crate::{build::Resources, names};
+
+/// Where the scheduler notes the node of a claim whose volume was made for it.
+const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
+
+/// What the cluster answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// The StatefulSet's generation after it was applied; `None` if it was not.
+    pub generation: Option<i64>,
+}
+
+/// Why the cluster could not be made so.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The ConfigMap.
+    #[error("failed to apply the ConfigMap {0}")]
+    ConfigMap(String, #[source] kube::Error),
+    /// The StatefulSet.
+    #[error("failed to apply the StatefulSet {0}")]
+    StatefulSet(String, #[source] kube::Error),
+    /// The pod's annotations.
+    #[error("failed to patch the annotations of the pod {0}")]
+    Refresh(String, #[source] kube::Error),
+    /// The pod on a lost node.
+    #[error("failed to delete the pod {0} of a lost node")]
+    ForceDelete(String, #[source] kube::Error),
+    /// The claim on a lost node.
+    #[error("failed to look at the claim {0}")]
+    ReadClaim(String, #[source] kube::Error),
+    /// The claim on a lost node.
+    #[error("failed to delete the claim {0} of a lost node")]
+    DeleteClaim(String, #[source] kube::Error),
+}
+
+/// Applies what a valid object's plan says.
+pub async fn apply(
+    client: &Client,
+    sync: &ValidatedSync,
+    resources: &Resources,
+    plan: &Plan,
+    observed: &Observed,
+) -> Result<Applied, ApplyError> {
+    // Without `..`: what is built is applied.
+    let Resources { config_map, stateful_set } = resources;
+    let namespace = sync.namespace.as_str();
+    let workload = names::workload(&sync.name);
+    let mut applied = Applied::default();
+    if plan.apply_config {
+        let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+        api.patch(&workload, &server_side(), &Patch::Apply(config_map))
+            .await
+            .map_err(|err| ApplyError::ConfigMap(workload.clone(), err))?;
+    }
+    if plan.workload == WorkloadStep::Apply {
+        let api: Api<StatefulSet> = Api::namespaced(client.clone(), namespace);
+        let set = api
+            .patch(&workload, &server_side(), &Patch::Apply(stateful_set))
+            .await
+            .map_err(|err| ApplyError::StatefulSet(workload.clone(), err))?;
+        applied.generation = set.metadata.generation;
+    }
+    if plan.pod == PodStep::Refresh {
+        refresh(client, sync).await?;
+    }
+    apply_to_lost(client, namespace, &sync.name, plan, observed).await?;
+    Ok(applied)
+}
+
+/// What is done about lost nodes; also for objects that are not valid.
+pub async fn apply_to_lost(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+    plan: &Plan,
+    observed: &Observed,
+) -> Result<(), ApplyError> {
+    if plan.pod == PodStep::ForceDelete
+        && let Some(pod) = &observed.pod
+    {
+        let pod_name = names::pod(name);
+        warn!(namespace, pod = pod_name, node = pod.node, "the pod's node is lost, it is deleted");
+        let params = DeleteParams {
+            grace_period_seconds: Some(0),
+            // Not its successor, should it be there already.
+            preconditions: Some(Preconditions {
+                uid: Some(pod.uid.clone()),
+                resource_version: None,
+            }),
+            ..DeleteParams::default()
+        };
+        let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
+        ignore_absence(api.delete(&pod_name, &params).await.map(|_| ()))
+            .map_err(|err| ApplyError::ForceDelete(pod_name, err))?;
+    }
+    if plan.check_claim {
+        release_lost_claim(client, namespace, name).await?;
+    }
+    Ok(())
+}
+
+/// Deletes the claim of a pod that waits for a volume on a node that is lost. The spool is a cache: what it costs is at
+/// most a full copy (Promise 12).
+async fn release_lost_claim(client: &Client, namespace: &str, name: &str) -> Result<(), ApplyError> {
+    let claim_name = names::claim(name);
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), namespace);
+    let read = |err| ApplyError::ReadClaim(claim_name.clone(), err);
+    let Some(claim) = claims.get_opt(&claim_name).await.map_err(read)? else {
+        return Ok(());
+    };
+    let Some(node) = claim.annotations().get(SELECTED_NODE).cloned() else {
+        return Ok(());
+    };
+    let nodes: Api<Node> = Api::all(client.clone());
+    let is_lost = match nodes.get_opt(&node).await.map_err(read)? {
+        None => true,
+        Some(node) => matches!(NodeSeen::from(&node), NodeSeen::NotReady { .. }),
+    };
+    if !is_lost {
+        return Ok(());
+    }
+    warn!(namespace, claim = claim_name, node, "the claim's node is lost, it is deleted");
+    ignore_absence(claims.delete(&claim_name, &DeleteParams::default()).await.map(|_| ()))
+        .map_err(|err| ApplyError::DeleteClaim(claim_name, err))
+}
+
+/// A changed annotation makes the kubelet look at the pod, and at its volumes, at once.
+async fn refresh(client: &Client, sync: &ValidatedSync) -> Result<(), ApplyError> {
+    let pod = names::pod(&sync.name);
+    let annotations = json!({
+        names::CONFIG_HASH: names::hash(&sync.config_text),
+        names::SECRET_VERSIONS: sync.secret_versions,
+    });
+    let patch = json!({ "metadata": { "annotations": annotations } });
+    let api: Api<Pod> = Api::namespaced(client.clone(), &sync.namespace);
+    info!(namespace = sync.namespace, pod, "the kubelet is asked to refresh the pod's files");
+    ignore_absence(
+        api.patch(&pod, &PatchParams::default(), &Patch::Merge(&patch)).await.map(|_| ()),
+    )
+    .map_err(|err| ApplyError::Refresh(pod, err))
+}
+
+/// The operator owns every field that it applies.
+pub fn server_side() -> PatchParams {
+    PatchParams::apply(names::FIELD_MANAGER).force()
+}
+
+/// Gone in the meantime is as good as deleted.
+fn ignore_absence(outcome: Result<(), kube::Error>) -> Result<(), kube::Error> {
+    match outcome {
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+        other => other,
+    }
+}

@@ -1,0 +1,210 @@
+//! Step 4: what there is. Reads the stores that the watches fill and the views that the tasks keep; it sends nothing,
+//! and what is not there is a value.
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use k8s_openapi::api::{
+    apps::v1::StatefulSet,
+    core::v1::{ConfigMap, Node, Pod},
+};
+use kube::{
+    ResourceExt as _,
+    runtime::reflector::{ObjectRef, Store},
+};
+
+use crate::{names, report_watch::ReportView, site_watch::SiteView};
+
+/// The stores of the operator's watches.
+#[derive(Clone, Debug)]
+pub struct Stores {
+    /// The StatefulSets that it made.
+    pub stateful_sets: Store<StatefulSet>,
+    /// The ConfigMaps that it made.
+    pub config_maps: Store<ConfigMap>,
+    /// The syncers' pods.
+    pub pods: Store<Pod>,
+    /// The nodes; `None` where the operator may not see them.
+    pub nodes: Option<Store<Node>>,
+}
+
+/// Everything that was seen of one object.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    /// The StatefulSet.
+    pub workload: Option<WorkloadSeen>,
+    /// The configuration in the ConfigMap, if there is one.
+    pub config_text: Option<String>,
+    /// The syncer's pod.
+    pub pod: Option<PodSeen>,
+    /// The node on which it runs.
+    pub node: NodeSeen,
+    /// Whether nodes can be seen at all.
+    pub is_watching_nodes: bool,
+    /// Its report.
+    pub report: ReportView,
+    /// The site that is read.
+    pub source: SiteView,
+    /// The site that is written.
+    pub target: SiteView,
+}
+
+/// A StatefulSet, as far as it matters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WorkloadSeen {
+    /// The object that it belongs to: one that was created anew must not take over the old one's.
+    pub owner_uid: Option<String>,
+    /// The hash of what was last applied.
+    pub template_hash: Option<String>,
+    /// The hash of the spec that it was made from.
+    pub spec_hash: Option<String>,
+    /// Changes with its spec, whoever changed it.
+    pub generation: i64,
+    /// Whether its pod is the one of its newest template, and there.
+    pub is_rolled_out: bool,
+}
+
+/// A pod, as far as it matters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PodSeen {
+    /// Its identity.
+    pub uid: String,
+    /// Where its report is.
+    pub address: Option<IpAddr>,
+    /// Its node, once it has one.
+    pub node: Option<String>,
+    /// Whether its container runs.
+    pub is_running: bool,
+    /// Whether it was asked to end.
+    pub is_ending: bool,
+    /// Why its container does not run, in Kubernetes' words.
+    pub problem: Option<String>,
+    /// Since when no node is found for it.
+    pub unscheduled_since: Option<Timestamp>,
+    /// The configuration that the kubelet was asked to show to it.
+    pub config_hash: Option<String>,
+    /// The Secrets that the kubelet was asked to show to it.
+    pub secret_versions: Option<String>,
+}
+
+/// A node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum NodeSeen {
+    /// Nodes are not watched, or the pod has none.
+    #[default]
+    Unknown,
+    /// It works.
+    Ready,
+    /// Its kubelet does not say that it works.
+    NotReady {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// It was removed.
+    Gone,
+}
+
+impl Observed {
+    /// Reads the stores; the views come from whoever holds the tasks.
+    pub fn read(
+        stores: &Stores,
+        namespace: &str,
+        name: &str,
+        report: ReportView,
+        [source, target]: [SiteView; 2],
+    ) -> Self {
+        let workload = names::workload(name);
+        let set = stores.stateful_sets.get(&ObjectRef::new(&workload).within(namespace));
+        let config = stores.config_maps.get(&ObjectRef::new(&workload).within(namespace));
+        let pod = stores.pods.get(&ObjectRef::new(&names::pod(name)).within(namespace));
+        let pod = pod.map(|pod| PodSeen::from(&*pod));
+        let node = match (&stores.nodes, pod.as_ref().and_then(|pod| pod.node.as_deref())) {
+            (Some(nodes), Some(name)) => NodeSeen::read(nodes, name),
+            _ => NodeSeen::Unknown,
+        };
+        Self {
+            workload: set.map(|set| WorkloadSeen::from(&*set)),
+            config_text: config
+                .and_then(|config| config.data.as_ref()?.get(names::CONFIG_FILE).cloned()),
+            pod,
+            node,
+            is_watching_nodes: stores.nodes.is_some(),
+            report,
+            source,
+            target,
+        }
+    }
+}
+
+impl From<&StatefulSet> for WorkloadSeen {
+    fn from(set: &StatefulSet) -> Self {
+        let status = set.status.clone().unwrap_or_default();
+        let generation = set.metadata.generation.unwrap_or_default();
+        let is_seen = status.observed_generation.unwrap_or_default() >= generation;
+        let is_newest = status.update_revision.is_some()
+            && (status.current_revision == status.update_revision
+                || status.updated_replicas.unwrap_or_default() >= 1);
+        Self {
+            owner_uid: set.owner_references().first().map(|owner| owner.uid.clone()),
+            template_hash: set.annotations().get(names::TEMPLATE_HASH).cloned(),
+            spec_hash: set.annotations().get(names::SPEC_HASH).cloned(),
+            generation,
+            is_rolled_out: is_seen && is_newest && status.ready_replicas.unwrap_or_default() >= 1,
+        }
+    }
+}
+
+impl From<&Pod> for PodSeen {
+    fn from(pod: &Pod) -> Self {
+        let status = pod.status.clone().unwrap_or_default();
+        let container = status.container_statuses.unwrap_or_default().into_iter().next();
+        let state = container.as_ref().and_then(|container| container.state.clone());
+        let waiting = state.as_ref().and_then(|state| state.waiting.clone()).map(|waiting| {
+            let message = waiting.message.map(|text| format!(": {text}")).unwrap_or_default();
+            format!("{}{message}", waiting.reason.unwrap_or_default())
+        });
+        let scheduled = status
+            .conditions
+            .unwrap_or_default()
+            .into_iter()
+            .find(|condition| condition.type_ == "PodScheduled" && condition.status == "False");
+        let unscheduled = scheduled.as_ref().map(|condition| {
+            condition.message.clone().unwrap_or_else(|| "no node was found for it".to_owned())
+        });
+        Self {
+            uid: pod.uid().unwrap_or_default(),
+            address: status.pod_ip.and_then(|address| address.parse().ok()),
+            node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
+            is_running: state.is_some_and(|state| state.running.is_some()),
+            is_ending: pod.metadata.deletion_timestamp.is_some(),
+            problem: waiting.or(unscheduled),
+            unscheduled_since: scheduled
+                .and_then(|condition| condition.last_transition_time)
+                .map(|time| time.0),
+            config_hash: pod.annotations().get(names::CONFIG_HASH).cloned(),
+            secret_versions: pod.annotations().get(names::SECRET_VERSIONS).cloned(),
+        }
+    }
+}
+
+impl NodeSeen {
+    fn read(nodes: &Store<Node>, name: &str) -> Self {
+        nodes.get(&ObjectRef::new(name)).map_or(Self::Gone, |node| Self::from(&*node))
+    }
+}
+
+impl From<&Node> for NodeSeen {
+    fn from(node: &Node) -> Self {
+        let conditions = node.status.as_ref().and_then(|status| status.conditions.as_ref());
+        let ready = conditions
+            .and_then(|conditions| conditions.iter().find(|condition| condition.type_ == "Ready"));
+        match ready {
+            Some(ready) if ready.status == "True" => Self::Ready,
+            Some(ready) => match &ready.last_transition_time {
+                Some(time) => Self::NotReady { since: time.0 },
+                None => Self::Unknown,
+            },
+            None => Self::Unknown,
+        }
+    }
+}

@@ -1,0 +1,83 @@
+use redissync_syncer::credentials::Secret;
+
+use super::{fixtures::*, *};
+
+const SPEC: &str = r"
+sites:
+- name: beijing
+  sentinel: {masterName: m, endpoints: ['s:1'], auth: {username: watcher, passwordSecretRef: {name: sentinels, key: pw}}}
+- name: shanghai
+  standalone: {address: 'h:1'}
+  auth: {passwordSecretRef: {name: redis, key: redis-password}}
+primary: shanghai
+";
+
+#[test]
+fn source_and_target_follow_from_primary() {
+    let sync = validated(SPEC);
+    assert_eq!((sync.source.name.as_str(), sync.target.name.as_str()), ("shanghai", "beijing"));
+    assert_eq!(sync.config.source.name, "shanghai");
+    assert_eq!(sync.config.pair_id, "shop/cart");
+    assert_eq!(validated(&format!("{SPEC}pairID: p1\n")).config.pair_id, "p1");
+}
+
+#[test]
+fn what_the_schema_cannot_know_names_the_field_and_the_remedy() {
+    for (spec, field, remedy) in [
+        (SPEC.replace("h:1", "h:70000"), "spec.sites[shanghai].standalone.address", "65535"),
+        (SPEC.replace("'s:1'", "'s:0'"), "spec.sites[beijing].sentinel.endpoints", ""),
+        (SPEC.replace("primary: shanghai", "primary: shangai"), "spec.primary", "'shanghai'"),
+        (SPEC.replace("name: shanghai", "name: beijing"), "spec.sites", "different names"),
+        (format!("{SPEC}spool: {{maxBytes: 1Gi, retention: {{bytes: 2Gi}}}}\n"), "spec.spool.retention.bytes", ""),
+        (format!("{SPEC}spool: {{retention: {{age: 9000h}}}}\n"), "spec.spool.retention.age", "8760h"),
+        (
+            SPEC.replace("sentinel: {masterName: m, endpoints: ['s:1'], auth: {username: watcher, passwordSecretRef: {name: sentinels, key: pw}}}", "standalone: {address: 'h:1'}"),
+            "spec.",
+            "",
+        ),
+    ] {
+        let object = object(&spec);
+        let invalid = validate(&object, &found(&object)).unwrap_err();
+        assert_eq!(invalid.reason, InvalidReason::InvalidSpec, "{spec}");
+        assert!(invalid.message.starts_with(field), "{}", invalid.message);
+        assert!(invalid.message.contains(remedy), "{}", invalid.message);
+    }
+}
+
+#[test]
+fn a_missing_password_names_the_field_the_secret_and_the_remedy() {
+    let object = object(SPEC);
+    let redis = PasswordSecretRef { name: "redis".into(), key: "redis-password".into() };
+    for (fault, reason, text) in [
+        (SecretFault::NoSecret, InvalidReason::SecretNotFound, "no Secret 'redis' in namespace 'shop': create it"),
+        (SecretFault::NoKey, InvalidReason::SecretInvalid, "no key 'redis-password'"),
+        (SecretFault::NoPassword, InvalidReason::SecretInvalid, "holds no password"),
+        (SecretFault::Forbidden, InvalidReason::SecretInvalid, "grant it 'get'"),
+    ] {
+        let mut dereferenced = found(&object);
+        dereferenced.passwords.insert(redis.clone(), Err(fault));
+        let invalid = validate(&object, &dereferenced).unwrap_err();
+        assert_eq!(invalid.reason, reason);
+        assert!(invalid.message.starts_with("spec.sites[shanghai].auth.passwordSecretRef: "));
+        assert!(invalid.message.contains(text), "{}", invalid.message);
+    }
+}
+
+#[test]
+fn no_password_is_in_the_configuration_or_in_what_is_printed() {
+    let object = object(SPEC);
+    let sync = validate(&object, &found(&object)).unwrap();
+    assert!(!sync.config_text.contains(PASSWORD));
+    assert!(!format!("{sync:?}{:?}", found(&object)).contains(PASSWORD));
+}
+
+#[test]
+fn credentials_are_those_of_their_own_end() {
+    let object = object(SPEC);
+    let sync = validate(&object, &found(&object)).unwrap();
+    let target = credentials(&sync.target, &found(&object));
+    assert_eq!(target.data, None);
+    let sentinel = target.sentinel.unwrap();
+    assert_eq!(sentinel.username.as_deref(), Some("watcher"));
+    assert_eq!(sentinel.password, Secret::new(PASSWORD.to_owned()));
+}

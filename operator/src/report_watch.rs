@@ -1,0 +1,164 @@
+//! A task for each syncer that always holds a question open at `/report`, so a change of state is known at once. It
+//! writes nothing: it keeps the latest view and asks for a reconcile.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use redissync_syncer::contract::{HaltReason, Phase, SyncReport, Verification, WaitReason};
+use tokio::{sync::watch, time::sleep};
+
+use crate::{
+    report_client::{self, ReportAddress},
+    task::Task,
+    trigger::Trigger,
+};
+
+/// How long the syncer may hold an answer back. Short, since a syncer that hangs is told by its silence, and a broken
+/// link has to be in the status within 10 s.
+const WAIT: Duration = Duration::from_secs(4);
+/// Between attempts where there is no answer.
+const PAUSE: Duration = Duration::from_secs(1);
+/// A syncer that reports another state all the time is not asked more often than this.
+const PACE: Duration = Duration::from_millis(200);
+
+/// What is known of a syncer.
+#[derive(Clone, Debug, Default)]
+pub struct ReportView {
+    /// The last report that was read.
+    pub report: Option<Arc<SyncReport>>,
+    /// Since when it cannot be read, and why; `None` while it can.
+    pub failure: Option<ReportFailure>,
+}
+
+/// A report that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReportFailure {
+    /// Why.
+    pub message: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// The task of one syncer; it ends with this value.
+#[derive(Debug)]
+pub struct ReportWatch {
+    address: watch::Sender<Option<ReportAddress>>,
+    view: watch::Receiver<ReportView>,
+    _task: Task,
+}
+
+impl ReportWatch {
+    /// Starts it.
+    pub fn start(trigger: Trigger) -> Self {
+        let (address, addresses) = watch::channel(None);
+        let (views, view) = watch::channel(ReportView::default());
+        let task = Task::spawn(follow(addresses, views, trigger));
+        Self { address, view, _task: task }
+    }
+
+    /// Tells where the syncer is now; `None`: it has no pod with an address.
+    pub fn set_address(&self, address: Option<ReportAddress>) {
+        self.address.send_if_modified(|current| {
+            let is_changed = *current != address;
+            *current = address;
+            is_changed
+        });
+    }
+
+    /// What is known.
+    pub fn view(&self) -> ReportView {
+        self.view.borrow().clone()
+    }
+}
+
+async fn follow(
+    mut addresses: watch::Receiver<Option<ReportAddress>>,
+    views: watch::Sender<ReportView>,
+    trigger: Trigger,
+) {
+    loop {
+        let Some(address) = addresses.borrow_and_update().clone() else {
+            if addresses.changed().await.is_err() {
+                return;
+            }
+            continue;
+        };
+        let since = known_revision(&views);
+        let outcome = tokio::select! {
+            // A new address first: an answer from the old one is of no use.
+            biased;
+            changed = addresses.changed() => match changed {
+                Ok(()) => continue,
+                Err(_) => return,
+            },
+            outcome = report_client::get(&address, since.as_deref(), WAIT) => outcome,
+        };
+        let is_failed = outcome.is_err();
+        let is_news = views.send_if_modified(|view| match outcome {
+            Ok(report) => take(view, report),
+            Err(err) => fail(view, err.to_string()),
+        });
+        if is_news {
+            trigger.fire().await;
+        }
+        sleep(if is_failed { PAUSE } else { PACE }).await;
+    }
+}
+
+/// Only while the report can be read: after a failure the answer must come at once.
+fn known_revision(views: &watch::Sender<ReportView>) -> Option<String> {
+    let view = views.borrow();
+    if view.failure.is_some() {
+        return None;
+    }
+    view.report.as_ref().map(|report| report.revision.clone())
+}
+
+/// Takes a report over; true if the state has changed and not only numbers.
+fn take(view: &mut ReportView, report: SyncReport) -> bool {
+    let was_failed = view.failure.take().is_some();
+    let is_other = view.report.as_ref().is_none_or(|known| state(known) != state(&report));
+    view.report = Some(Arc::new(report));
+    was_failed || is_other
+}
+
+fn fail(view: &mut ReportView, message: String) -> bool {
+    let is_first = view.failure.is_none();
+    let since = view.failure.as_ref().map_or_else(Timestamp::now, |failure| failure.since);
+    view.failure = Some(ReportFailure { message, since });
+    is_first
+}
+
+/// What of a report is state: its change is shown at once. The rest are numbers.
+fn state(report: &SyncReport) -> impl PartialEq {
+    let ends = report.links.iter().map(|link| (link.source.clone(), link.target.clone()));
+    let copies = report.links.iter().map(|link| {
+        let copies = &link.full_copies;
+        (copies.count, copies.last_finished, copies.progress.as_ref().map(|copy| copy.phase))
+    });
+    State {
+        phase: report.phase,
+        waits: report.waits.iter().map(|wait| wait.reason).collect(),
+        wait: report.waiting_for.as_ref().map(|wait| wait.reason),
+        halt: report.halt.as_ref().map(|halt| (halt.reason, halt.offset, halt.copy_id.clone())),
+        verified: report.data_verified.status,
+        is_paused: report.paused,
+        rest: (
+            ends.collect::<Vec<_>>(),
+            copies.collect::<Vec<_>>(),
+            report.config_error.clone(),
+            report.pending_restart.clone(),
+        ),
+    }
+}
+
+#[derive(PartialEq)]
+struct State<T> {
+    phase: Phase,
+    waits: Vec<WaitReason>,
+    wait: Option<WaitReason>,
+    halt: Option<(HaltReason, Option<u64>, Option<String>)>,
+    verified: Verification,
+    is_paused: bool,
+    rest: T,
+}

@@ -1,0 +1,106 @@
+//! Step 7, pure: the status of one object, from what was seen. Whoever erases it loses nothing (Promise 12).
+
+pub mod findings;
+pub mod links;
+pub mod text;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use redissync_syncer::contract::Phase;
+
+use crate::{
+    conditions,
+    controller::{
+        observe::Observed,
+        plan::Plan,
+        validate::{self, Invalid},
+    },
+    crd::{FlowStatus, RedisSync, RedisSyncStatus, SiteRole, SiteStatus},
+    site_watch::SiteView,
+};
+
+/// Everything that a status is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Evidence<'a> {
+    /// The object, with its status as it was.
+    pub object: &'a RedisSync,
+    /// Why it cannot be acted on, if it cannot.
+    pub invalid: Option<&'a Invalid>,
+    /// What was seen.
+    pub observed: &'a Observed,
+    /// What was done.
+    pub plan: &'a Plan,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// The status.
+pub fn status(evidence: Evidence<'_>) -> RedisSyncStatus {
+    let Evidence { object, observed, now, .. } = evidence;
+    let old = object.status.clone().unwrap_or_default();
+    let report = observed.report.report.as_deref();
+    let links = report.map(links::links).unwrap_or_default();
+    let end = |of: fn(&crate::crd::LinkStatus) -> Option<&crate::crd::EndStatus>| {
+        links.first().and_then(of).and_then(|end| end.address.clone())
+    };
+    let lag = links.iter().filter_map(|link| link.lag_milliseconds).max();
+    let behind = links.iter().map(|link| link.lag_bytes).sum::<Option<i64>>();
+    let flow = validate::flow(&object.spec).ok();
+    RedisSyncStatus {
+        observed_generation: object.metadata.generation,
+        observed_at: report.map(|report| Time(links::time(report.observed_at))).or(old.observed_at),
+        phase: Some(phase(evidence)),
+        primary: Some(object.spec.primary.clone()),
+        flow: flow.map(|(source, target)| FlowStatus {
+            source: source.name.clone(),
+            target: target.name.clone(),
+        }),
+        master: end(|link| link.source.as_ref()),
+        standby: end(|link| link.target.as_ref()),
+        lag: lag.map(text::milliseconds),
+        behind: behind.filter(|_| !links.is_empty()).map(text::bytes),
+        sites: flow.map_or_else(Vec::new, |(source, target)| {
+            vec![
+                site(&source.name, SiteRole::Primary, &observed.source),
+                site(&target.name, SiteRole::Standby, &observed.target),
+            ]
+        }),
+        full_copies: links.first().and_then(|link| link.full_copies.clone()),
+        conditions: conditions::merge(
+            &old.conditions,
+            findings::findings(evidence),
+            object.metadata.generation,
+            now,
+        ),
+        links,
+    }
+}
+
+fn site(name: &str, role: SiteRole, view: &SiteView) -> SiteStatus {
+    SiteStatus {
+        name: name.to_owned(),
+        role,
+        master: view.master.as_ref().map(|master| master.address.clone()),
+        master_since: view.master.as_ref().map(|master| Time(master.since)),
+        epoch: view.master.as_ref().and_then(|master| master.epoch).map(links::signed),
+        message: view.problem.clone(),
+    }
+}
+
+/// One word for what goes on. `Replicating` is what the syncer calls Streaming.
+fn phase(evidence: Evidence<'_>) -> String {
+    let Evidence { invalid, observed, .. } = evidence;
+    match (&observed.report.report, &observed.report.failure) {
+        (Some(report), None) => match report.phase {
+            Phase::Streaming if report.paused => "Paused".to_owned(),
+            Phase::Streaming => "Replicating".to_owned(),
+            phase => phase.to_string(),
+        },
+        _ if invalid.is_some() => "Invalid".to_owned(),
+        _ if observed.pod.as_ref().is_none_or(|pod| !pod.is_running) => "Pending".to_owned(),
+        _ => "Unknown".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,285 @@
+//! What the conditions say. `Ready` is True only while no promise is known to be broken (Promise 9); `Reconciling` and
+//! `Stalled` are as kstatus reads them: what ends by itself, and what needs a human.
+
+use redissync_syncer::contract::{Halt, Phase, SyncReport, Verification, WaitReason};
+
+use super::Evidence;
+use crate::{
+    conditions::{ConditionType, Finding},
+    controller::{observe::Observed, plan::WorkloadStep},
+    report_watch::ReportFailure,
+};
+
+/// What holds the whole: said by `Ready`, and by `Reconciling` or `Stalled` with it.
+struct Verdict {
+    is_ready: Option<bool>,
+    kind: Kind,
+    reason: String,
+    message: String,
+}
+
+/// Whose turn it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Nobody's: this is the state that was asked for.
+    Settled,
+    /// The operator's or the syncer's: it goes on by itself.
+    UnderWay,
+    /// A human's.
+    Stuck,
+}
+
+impl Verdict {
+    fn new(
+        is_ready: Option<bool>,
+        kind: Kind,
+        reason: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Self {
+        Self { is_ready, kind, reason: reason.into(), message: message.into() }
+    }
+}
+
+/// All conditions, in the order in which they are shown.
+pub fn findings(evidence: Evidence<'_>) -> Vec<Finding> {
+    let verdict = verdict(evidence);
+    let report = fresh(evidence.observed);
+    let flag = |type_, is_set: bool, quiet: &str| {
+        if is_set {
+            Finding::new(type_, Some(true), &*verdict.reason, &*verdict.message)
+        } else {
+            Finding::new(type_, Some(false), quiet, "")
+        }
+    };
+    let reconciling = match (verdict.kind, change_under_way(evidence)) {
+        // The link may be well while a change of the spec is still on its way.
+        (Kind::Settled, Some((reason, message))) => {
+            Finding::new(ConditionType::Reconciling, Some(true), reason, message)
+        }
+        (kind, _) => flag(ConditionType::Reconciling, kind == Kind::UnderWay, "UpToDate"),
+    };
+    vec![
+        Finding::new(ConditionType::Ready, verdict.is_ready, &*verdict.reason, &*verdict.message),
+        reconciling,
+        flag(ConditionType::Stalled, verdict.kind == Kind::Stuck, "NothingToDecide"),
+        reachable(ConditionType::SourceReachable, report, |report| {
+            report.links.first().and_then(|link| link.source.reachable)
+        }),
+        reachable(ConditionType::TargetReachable, report, |report| {
+            report.links.first().and_then(|link| link.target.reachable)
+        }),
+        synced(report),
+        data_verified(report),
+    ]
+}
+
+/// The report, while it can be read.
+fn fresh(observed: &Observed) -> Option<&SyncReport> {
+    observed.report.report.as_deref().filter(|_| observed.report.failure.is_none())
+}
+
+/// The first of these that is so.
+fn verdict(evidence: Evidence<'_>) -> Verdict {
+    let Evidence { invalid, observed, .. } = evidence;
+    if let Some(invalid) = invalid {
+        return Verdict::new(Some(false), Kind::Stuck, invalid.reason.as_str(), &*invalid.message);
+    }
+    match (fresh(observed), &observed.report.failure) {
+        (Some(report), _) => reported(report),
+        (None, failure) => unreported(observed, failure.as_ref()),
+    }
+}
+
+/// No report: either there is no syncer, or it cannot be asked.
+fn unreported(observed: &Observed, failure: Option<&ReportFailure>) -> Verdict {
+    let Some(pod) = &observed.pod else {
+        return Verdict::new(Some(false), Kind::UnderWay, "SyncerPending", "the syncer's pod is being created");
+    };
+    if pod.is_ending {
+        return Verdict::new(Some(false), Kind::UnderWay, "SyncerPending", "the syncer's pod is being replaced");
+    }
+    if !pod.is_running {
+        let problem = pod.problem.as_deref().unwrap_or("its container has not started yet");
+        return Verdict::new(
+            Some(false),
+            Kind::UnderWay,
+            "SyncerPending",
+            format!("the syncer's pod does not run: {problem}"),
+        );
+    }
+    match failure {
+        Some(ReportFailure { message, since }) => Verdict::new(
+            // It may work; nobody knows.
+            None,
+            Kind::UnderWay,
+            "SyncerUnreachable",
+            format!(
+                "the syncer's report cannot be read since {since:.0}: {message}. Check the pod's log and whether a network policy lets the operator reach port 9250"
+            ),
+        ),
+        None => Verdict::new(Some(false), Kind::UnderWay, "SyncerPending", "the syncer has started and was not heard yet"),
+    }
+}
+
+/// What the syncer says of itself.
+fn reported(report: &SyncReport) -> Verdict {
+    if let Some(halt) = &report.halt {
+        return Verdict::new(Some(false), Kind::Stuck, halt.reason.as_str(), halt_message(halt));
+    }
+    if let Some(wait) = &report.waiting_for {
+        let kind = match wait.reason {
+            WaitReason::Paused => Kind::Settled,
+            WaitReason::TargetNotEmpty | WaitReason::RoleConflict | WaitReason::SpoolTooSmall => Kind::Stuck,
+            _ => Kind::UnderWay,
+        };
+        return Verdict::new(Some(false), kind, wait.reason.as_str(), &*wait.message);
+    }
+    if report.paused {
+        return Verdict::new(
+            Some(false),
+            Kind::Settled,
+            "Paused",
+            "spec.paused is true: the source is read and spooled, nothing is written to the standby",
+        );
+    }
+    if report.data_verified.status == Verification::False {
+        return Verdict::new(Some(false), Kind::Stuck, "DataDiffers", "the standby's data differ from the source's");
+    }
+    let phase = report.phase;
+    match phase {
+        Phase::Streaming => Verdict::new(
+            Some(true),
+            Kind::Settled,
+            "Replicating",
+            "the standby takes over each write of the primary",
+        ),
+        Phase::CatchingUp => Verdict::new(
+            Some(true),
+            Kind::UnderWay,
+            "CatchingUp",
+            "the standby takes over the writes that it missed",
+        ),
+        Phase::FullCopy | Phase::Sweeping => {
+            Verdict::new(Some(false), Kind::UnderWay, phase.as_str(), copy_message(report))
+        }
+        Phase::Superseded => Verdict::new(
+            Some(false),
+            Kind::UnderWay,
+            phase.as_str(),
+            "another syncer owns the standby; this one takes over when that one has given no sign of life for 30 s",
+        ),
+        _ => Verdict::new(Some(false), Kind::UnderWay, phase.as_str(), format!("the syncer is {phase}")),
+    }
+}
+
+fn halt_message(halt: &Halt) -> String {
+    let ignored = halt.ignored_release.as_deref();
+    let ignored = ignored.map(|why| format!(" spec.release does not count: {why}.")).unwrap_or_default();
+    format!("{}. {}{ignored}", halt.message, halt.remedy)
+}
+
+fn copy_message(report: &SyncReport) -> String {
+    let Some(copies) = report.links.first().map(|link| &link.full_copies) else {
+        return "a full copy is under way".to_owned();
+    };
+    let reason = copies.last_reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+    let Some(copy) = &copies.progress else {
+        return format!("a full copy is under way{reason}");
+    };
+    // Whole tens only: each change of the text is a write.
+    let percent = copy.percent.map(|percent| format!(", {} % and more restored", (percent / 10.0).floor() * 10.0));
+    format!("a full copy is under way{reason}: {:?}{}", copy.phase, percent.unwrap_or_default())
+}
+
+/// A change of the spec, or of the operator, that the syncer has not taken over yet.
+fn change_under_way(evidence: Evidence<'_>) -> Option<(String, String)> {
+    let Evidence { observed, plan, .. } = evidence;
+    let found = |reason: &str, message: String| Some((reason.to_owned(), message));
+    match plan.workload {
+        WorkloadStep::AwaitTurn => {
+            return found(
+                "UpgradePending",
+                "the operator was upgraded: this syncer is restarted when others have been".to_owned(),
+            );
+        }
+        WorkloadStep::AwaitRemoval => {
+            return found(
+                "RemovalPending",
+                "the objects of a deleted RedisSync of this name are still being removed".to_owned(),
+            );
+        }
+        WorkloadStep::Apply => {
+            return found("Applying", "the syncer's objects are being applied".to_owned());
+        }
+        WorkloadStep::Keep => {}
+    }
+    if observed.workload.as_ref().is_some_and(|workload| !workload.is_rolled_out) {
+        return found("RollingOut", "the syncer's pod is being replaced".to_owned());
+    }
+    let report = fresh(observed)?;
+    if let Some(error) = &report.config_error {
+        return found("ConfigurationRefused", format!("the syncer goes on with its last configuration: {error}"));
+    }
+    if !report.pending_restart.is_empty() {
+        let fields = report.pending_restart.join(", ");
+        return found("RestartPending", format!("changes of {fields} wait for the syncer's restart"));
+    }
+    None
+}
+
+fn unknown(type_: ConditionType) -> Finding {
+    Finding::new(type_, None, "SyncerNotHeard", "the syncer's report cannot be read")
+}
+
+fn reachable(
+    type_: ConditionType,
+    report: Option<&SyncReport>,
+    of: impl Fn(&SyncReport) -> Option<bool>,
+) -> Finding {
+    let Some(report) = report else {
+        return unknown(type_);
+    };
+    match of(report) {
+        Some(true) => Finding::new(type_, Some(true), "Connected", ""),
+        Some(false) => {
+            let end = if type_ == ConditionType::SourceReachable { "Source" } else { "Target" };
+            let waits = report.waits.iter().chain(&report.waiting_for);
+            let wait = waits.into_iter().find(|wait| wait.reason.as_str().starts_with(end));
+            let (reason, message) = wait
+                .map_or(("NotConnected", ""), |wait| (wait.reason.as_str(), wait.message.as_str()));
+            Finding::new(type_, Some(false), reason, message)
+        }
+        None => Finding::new(type_, None, "NotConnectedYet", ""),
+    }
+}
+
+fn synced(report: Option<&SyncReport>) -> Finding {
+    let type_ = ConditionType::Synced;
+    match report {
+        None => unknown(type_),
+        Some(report) if report.phase == Phase::Streaming && !report.paused => {
+            Finding::new(type_, Some(true), "Level", "")
+        }
+        Some(report) => Finding::new(type_, Some(false), report.phase.as_str(), ""),
+    }
+}
+
+fn data_verified(report: Option<&SyncReport>) -> Finding {
+    let type_ = ConditionType::DataVerified;
+    let Some(report) = report else {
+        return unknown(type_);
+    };
+    match report.data_verified.status {
+        Verification::True => Finding::new(type_, Some(true), "RepliesChecked", ""),
+        Verification::False => Finding::new(type_, Some(false), "DataDiffers", ""),
+        Verification::Unknown => Finding::new(
+            type_,
+            None,
+            "RepliesLost",
+            format!(
+                "the replies of {} batches were lost when a process or a node ended; what they wrote was committed with the position, but no reply says that each command was accepted",
+                report.data_verified.unchecked_batches
+            ),
+        ),
+    }
+}
