@@ -9,6 +9,10 @@ MAKEFLAGS += --no-print-directory
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 SYNCER := $(TARGET_DIR)/release/redissync-syncer
 
+# Generated from the code, and the chart's copy of it.
+CRD := crds/redissyncs.redissync.dev.yaml
+CHART_CRD := charts/redissync-operator/files/redissyncs.redissync.dev.yaml
+
 # The name, or a part of the name, of the tests to run: `make test-process T=killed`.
 T ?=
 # Arguments for the demo, the benchmark, the cluster and the images: `make demo ARGS='--help'`.
@@ -55,10 +59,26 @@ reference: tools ## Write docs/reference.md anew from the code
 	cargo run --quiet -p redissync-syncer --example reference > docs/reference.md.new
 	mv docs/reference.md.new docs/reference.md
 
+.PHONY: crds
+crds: tools ## Write the CustomResourceDefinition anew from the code, and the chart's copy of it
+	cargo run --quiet -p redissync-operator -- crd > $(CRD).new
+	mv $(CRD).new $(CRD)
+	cp $(CRD) $(CHART_CRD)
+
+.PHONY: manifests
+manifests: crds ## Write deploy/operator.yaml anew from the chart (needs helm, or builds it)
+	.ci/manifests.sh > deploy/operator.yaml.new
+	mv deploy/operator.yaml.new deploy/operator.yaml
+
 .PHONY: check-generated
-check-generated: tools ## Fail where docs/reference.md is not what the code says
+check-generated: tools ## Fail where a generated file is not what the code or the chart says
 	@cargo run --quiet -p redissync-syncer --example reference | diff -u docs/reference.md - \
 		|| { echo "docs/reference.md is out of date: run 'make reference'" >&2; exit 1; }
+	@cargo run --quiet -p redissync-operator -- crd | diff -u $(CRD) - \
+		|| { echo "$(CRD) is out of date: run 'make crds'" >&2; exit 1; }
+	@cmp $(CRD) $(CHART_CRD) || { echo "$(CHART_CRD) is out of date: run 'make crds'" >&2; exit 1; }
+	@.ci/manifests.sh | diff -u deploy/operator.yaml - \
+		|| { echo "deploy/operator.yaml is out of date: run 'make manifests'" >&2; exit 1; }
 
 .PHONY: check-docs
 check-docs: ## Fail where README or ARCHITECTURE name a test or file that is not there
@@ -74,11 +94,11 @@ deny: ## Check licences, sources and bans of the dependencies (needs cargo-deny)
 	else echo "deny: cargo-deny is not installed, left out; 'cargo install cargo-deny --locked' gets it"; fi
 
 .PHONY: check
-check: fmt-check lint check-layers check-generated check-docs test-unit test-kit ## All that takes minutes: before each commit
+check: fmt-check lint check-layers check-generated check-docs test-unit test-kit test-chart ## All that takes minutes: before each commit
 	@$(MAKE) test-process T=line::
 
 .PHONY: test
-test: test-unit test-kit test-process ## All tests in their short form, between real servers too
+test: test-unit test-kit test-chart test-process ## All tests in their short form, between real servers too
 
 .PHONY: test-unit
 test-unit: tools ## Tests beside the code: nothing else is needed
@@ -87,6 +107,10 @@ test-unit: tools ## Tests beside the code: nothing else is needed
 .PHONY: test-kit
 test-kit: servers ## Tests of the kit: servers, faults, ledgers, comparisons
 	.ci/cargo-test.sh -p redissync-e2e --test main
+
+.PHONY: test-chart
+test-chart: tools ## The chart, the samples and what is written about them (needs helm, or builds it)
+	.ci/cargo-test.sh -p redissync-e2e --test chart
 
 .PHONY: test-process
 test-process: servers ## The syncer between real servers, short form; T=name runs a part
