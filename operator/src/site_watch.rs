@@ -10,14 +10,19 @@ use std::{
 
 use jiff::Timestamp;
 use redissync_syncer::{
-    address::map::AddressMap,
+    address::AddressMap,
+    connection::{Connection, ConnectionError},
+    credentials::Credentials,
     sentinel::{
-        confirm::confirm_master,
         follow::{FollowConfig, FollowTarget, Follower, Resolution},
         pick::Candidate,
+        role::{Role, check_role},
     },
 };
-use tokio::{sync::watch, time::sleep};
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
 
 use crate::{controller::validate::SiteCredentials, crd::SiteSpec, task::Task, trigger::Trigger};
 
@@ -25,8 +30,8 @@ use crate::{controller::validate::SiteCredentials, crd::SiteSpec, task::Task, tr
 const CONNECTION_NAME: &str = "redissync-operator";
 /// Between two questions to a node that does not say yet that it is the master.
 const CONFIRM_PAUSE: Duration = Duration::from_secs(1);
-/// How often a sentinel is asked where no message came. A switch is announced; this is for the ones that are missed.
-const POLL_INTERVAL: Duration = Duration::from_secs(5);
+/// A node that answers later than this is asked again.
+const CONFIRM_MAX: Duration = Duration::from_secs(3);
 
 /// What is known of a site.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -81,7 +86,6 @@ impl SiteWatch {
             end,
             connection_name: CONNECTION_NAME.to_owned(),
             target: targets,
-            poll_interval: POLL_INTERVAL,
         });
         let (views, view) = watch::channel(SiteView::default());
         let task = Task::spawn(follow(resolutions, Arc::clone(&credentials), views, trigger));
@@ -144,7 +148,9 @@ async fn follow(
                 tell(&views, &trigger, |view| view.problem = Some(message)).await;
                 true
             }
-            Resolution::Known(candidate) => confirm(&candidate, &credentials, &views, &trigger).await,
+            Resolution::Known(candidate) => {
+                confirm(&candidate, &credentials, &views, &trigger).await
+            }
         };
         tokio::select! {
             // Another master first: the old one need not be asked again.
@@ -163,7 +169,8 @@ async fn confirm(
     trigger: &Trigger,
 ) -> bool {
     let credentials = lock(credentials).data.clone();
-    match confirm_master(candidate, CONNECTION_NAME, credentials.as_ref()).await {
+    let answer = timeout(CONFIRM_MAX, ask(candidate, credentials.as_ref())).await;
+    match answer.unwrap_or_else(|_| Err("it does not answer".to_owned())) {
         Ok(()) => {
             tell(views, trigger, |view| {
                 view.problem = None;
@@ -190,8 +197,26 @@ async fn confirm(
     }
 }
 
+/// Asks the node itself.
+async fn ask(candidate: &Candidate, credentials: Option<&Credentials>) -> Result<(), String> {
+    let text = |err: ConnectionError| err.to_string();
+    let mut connection =
+        Connection::open(&candidate.peer(), credentials, CONNECTION_NAME).await.map_err(text)?;
+    match check_role(&mut connection).await.map_err(text)? {
+        Role::Master { .. } => Ok(()),
+        Role::Replica { master_host, master_port, .. } => {
+            Err(format!("it is a replica of {master_host}:{master_port}"))
+        }
+        Role::Sentinel => Err("it is a sentinel".to_owned()),
+    }
+}
+
 /// Changes the view, and asks for a reconcile if that made a difference.
-async fn tell(views: &watch::Sender<SiteView>, trigger: &Trigger, change: impl FnOnce(&mut SiteView)) {
+async fn tell(
+    views: &watch::Sender<SiteView>,
+    trigger: &Trigger,
+    change: impl FnOnce(&mut SiteView),
+) {
     let is_news = views.send_if_modified(|view| {
         let before = view.clone();
         change(view);

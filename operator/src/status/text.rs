@@ -27,7 +27,11 @@ pub fn bytes(value: i64) -> String {
         size *= 1024;
     }
     let (whole, tenth) = (value / size, value % size * 10 / size);
-    if whole < 10 { format!("{whole}.{tenth}{}", UNITS[unit]) } else { format!("{whole}{}", UNITS[unit]) }
+    if whole < 10 {
+        format!("{whole}.{tenth}{}", UNITS[unit])
+    } else {
+        format!("{whole}{}", UNITS[unit])
+    }
 }
 
 #[cfg(test)]
