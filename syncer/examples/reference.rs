@@ -32,7 +32,7 @@ fn main() -> io::Result<()> {
     words(
         &mut out,
         "Halts",
-        "`halt.reason`. A halt outlives restarts; a human ends it with `redissync-syncer release`.",
+        "`halt.reason`. A halt outlives restarts; a human ends it with `redissync-syncer release`, or with `release` in the configuration.",
         halts,
     )?;
     let copies = FullCopyReason::ALL.iter().map(|word| (word.as_str(), word.description()));

@@ -16,6 +16,7 @@ use crate::{
     address::HostPort,
     contract::{OnExistingData, SyncerConfig, Topology},
     credentials::Auth,
+    release::Decision,
 };
 
 /// A real file has less than 1 KiB; what is larger than this is not one of ours.
@@ -36,6 +37,8 @@ pub struct ValidatedConfig {
     pub spool: SpoolSettings,
     /// Whether applying rests.
     pub paused: bool,
+    /// What was decided about a halt.
+    pub release: Option<Decision>,
     /// Where the HTTP server listens.
     pub listen: SocketAddr,
     /// How long an orderly end may take.

@@ -71,6 +71,10 @@ pub struct RecordedHalt {
     pub copy_id: Option<String>,
     /// Since when.
     pub since: Timestamp,
+    /// The `release` that stood in the configuration when it halted: it was meant for an earlier halt, whatever it
+    /// names (a unit that was tried again may be refused again).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale_release: Option<String>,
 }
 
 /// What a human allowed, bound to the halt that he saw.
@@ -332,6 +336,7 @@ mod tests {
                 is_passed: true,
                 copy_id: None,
                 since: Timestamp::from_millis(5),
+                stale_release: None,
             }),
             consent: Some(Consent::SkipUnit(99)),
         }

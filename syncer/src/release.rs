@@ -1,16 +1,20 @@
-//! What a human may decide about a halt. The decision is written into the record at the target, where the
-//! halt stands too, so it counts whichever process reads it next.
+//! `redissync-syncer release`: what a human decides about a halt. The decision is written into the record at the
+//! target, where the halt stands too, so it counts whichever process reads it next. The same decision may stand in
+//! the configuration of a running syncer, which then writes it itself (`apply/halt.rs`).
+
+mod decision;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{sync::watch, time::timeout};
 
+pub use self::decision::{Decision, HaltMark};
 use crate::{
     config,
     connection::{Connection, ConnectionError},
     link::{LINK, Names},
     pipeline::follow,
-    record::{Consent, Record, RecordError, RecordedHalt},
+    record::{Record, RecordError, RecordedHalt},
     resp::frame::Frame,
     sentinel::follow::Resolution,
 };
@@ -41,37 +45,15 @@ pub struct ReleaseArgs {
     allow_sweep: Option<String>,
 }
 
-/// A decision about a halt. It names what it was taken for and counts for nothing else.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ReleaseAction {
-    /// Go on without one unit.
-    SkipUnit {
-        /// The unit's end, as the halt has it.
-        offset: u64,
-    },
-    /// Try one unit again.
-    RetryUnit {
-        /// The unit's end, as the halt has it.
-        offset: u64,
-    },
-    /// Copy everything again.
-    CopyAgain,
-    /// Let one sweep remove more than the set share.
-    AllowSweep {
-        /// The full copy, as the halt has it.
-        copy_id: String,
-    },
-}
-
 impl ReleaseArgs {
     /// The one decision that the arguments carry.
-    pub fn action(&self) -> ReleaseAction {
+    pub fn decision(&self) -> Decision {
         match (self.skip_unit, self.retry_unit, &self.allow_sweep) {
-            (Some(offset), ..) => ReleaseAction::SkipUnit { offset },
-            (None, Some(offset), _) => ReleaseAction::RetryUnit { offset },
-            (None, None, Some(copy_id)) => ReleaseAction::AllowSweep { copy_id: copy_id.clone() },
+            (Some(offset), ..) => Decision::SkipUnit { offset },
+            (None, Some(offset), _) => Decision::RetryUnit { offset },
+            (None, None, Some(copy_id)) => Decision::AllowSweep { copy_id: copy_id.clone() },
             // The parser demands one of the four.
-            (None, None, None) => ReleaseAction::CopyAgain,
+            (None, None, None) => Decision::CopyAgain { mark: None },
         }
     }
 }
@@ -139,7 +121,7 @@ async fn release(args: &ReleaseArgs) -> Result<(), ReleaseError> {
         config.target.auth.as_ref().map(crate::credentials::Auth::read).transpose()?;
     let mut connection = Connection::open(&address, credentials.as_ref(), &names.reader).await?;
     for _ in 0..ATTEMPTS {
-        if write(&mut connection, &names.record, &args.action()).await? {
+        if write(&mut connection, &names.record, &args.decision()).await? {
             return Ok(());
         }
     }
@@ -150,12 +132,15 @@ async fn release(args: &ReleaseArgs) -> Result<(), ReleaseError> {
 async fn write(
     connection: &mut Connection,
     record_key: &str,
-    action: &ReleaseAction,
+    decision: &Decision,
 ) -> Result<bool, ReleaseError> {
     connection.call(&["WATCH", record_key]).await?;
     let record = Record::parse(&connection.call(&["HGETALL", record_key]).await?)?;
     let halt = record.and_then(|record| record.halt).ok_or(ReleaseError::NoHalt)?;
-    let consent = consent(action, &halt).map_err(ReleaseError::Mismatch)?;
+    let consent = decision.consent(&halt).map_err(|why| {
+        let RecordedHalt { reason, message, remedy, .. } = &halt;
+        ReleaseError::Mismatch(format!("{why}; the link halts with {reason}: {message}. {remedy}"))
+    })?;
     let text = serde_json::to_string(&consent).unwrap_or_default();
     connection.call(&["MULTI"]).await?;
     connection.call(&["HSET", record_key, "consent", &text]).await?;
@@ -171,75 +156,11 @@ async fn write(
     }
 }
 
-/// The decision as the record takes it, bound to the halt that the human saw. Pure.
-fn consent(action: &ReleaseAction, halt: &RecordedHalt) -> Result<Consent, String> {
-    let seen = format!("the link halts with {}: {}", halt.reason, halt.message);
-    match action {
-        ReleaseAction::CopyAgain => Ok(Consent::CopyAgain),
-        ReleaseAction::SkipUnit { offset } if halt.offset == Some(*offset) => {
-            Ok(Consent::SkipUnit(*offset))
-        }
-        ReleaseAction::RetryUnit { offset } if halt.offset == Some(*offset) && !halt.is_passed => {
-            Ok(Consent::RetryUnit(*offset))
-        }
-        ReleaseAction::RetryUnit { offset } if halt.offset == Some(*offset) => Err(format!(
-            "the rest of that unit's batch was applied, so it cannot be tried again; {seen}. {}",
-            halt.remedy
-        )),
-        ReleaseAction::SkipUnit { offset } | ReleaseAction::RetryUnit { offset } => {
-            Err(format!("it does not halt at offset {offset}; {seen}. {}", halt.remedy))
-        }
-        ReleaseAction::AllowSweep { copy_id }
-            if halt.reason == crate::contract::HaltReason::SweepBrake
-                && halt.copy_id.as_deref() == Some(copy_id.as_str()) =>
-        {
-            Ok(Consent::AllowSweep(copy_id.clone()))
-        }
-        ReleaseAction::AllowSweep { copy_id } => Err(format!(
-            "no sweep of the copy {copy_id} waits for consent; {seen}. {}",
-            halt.remedy
-        )),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::contract::{HaltReason, Timestamp};
-
-    #[test]
-    fn a_decision_counts_for_the_halt_that_it_names() {
-        let halt = |reason, offset, copy: Option<&str>| RecordedHalt {
-            reason,
-            message: "m".into(),
-            remedy: "r".into(),
-            offset,
-            is_passed: true,
-            copy_id: copy.map(str::to_owned),
-            since: Timestamp::from_millis(0),
-        };
-        let rejected = halt(HaltReason::CommandRejected, Some(7), None);
-        let refused = RecordedHalt { is_passed: false, ..rejected.clone() };
-        let retry = ReleaseAction::RetryUnit { offset: 7 };
-        assert_eq!(consent(&retry, &refused), Ok(Consent::RetryUnit(7)));
-        assert!(consent(&retry, &rejected).is_err(), "a part of the batch was applied");
-        let brake = halt(HaltReason::SweepBrake, None, Some("c1"));
-        let skip = |offset| ReleaseAction::SkipUnit { offset };
-        let allow = |copy: &str| ReleaseAction::AllowSweep { copy_id: copy.into() };
-        assert_eq!(consent(&skip(7), &rejected), Ok(Consent::SkipUnit(7)));
-        assert_eq!(consent(&allow("c1"), &brake), Ok(Consent::AllowSweep("c1".into())));
-        assert_eq!(consent(&ReleaseAction::CopyAgain, &brake), Ok(Consent::CopyAgain));
-        for (action, halt) in [
-            (skip(8), &rejected),
-            (skip(7), &brake),
-            (allow("c2"), &brake),
-            (allow("c1"), &rejected),
-        ] {
-            assert!(consent(&action, halt).is_err(), "{action:?}");
-        }
-    }
 
     #[derive(Debug, Parser)]
     struct Command {
@@ -247,17 +168,17 @@ mod tests {
         args: ReleaseArgs,
     }
 
-    fn parsed(arguments: &str) -> Option<ReleaseAction> {
+    fn parsed(arguments: &str) -> Option<Decision> {
         let words = std::iter::once("release").chain(arguments.split(' '));
-        Command::try_parse_from(words).ok().map(|command| command.args.action())
+        Command::try_parse_from(words).ok().map(|command| command.args.decision())
     }
 
     #[test]
     fn exactly_one_decision_is_taken() {
-        let skip = ReleaseAction::SkipUnit { offset: 7 };
+        let skip = Decision::SkipUnit { offset: 7 };
         assert_eq!(parsed("--config f --skip-unit 7"), Some(skip));
-        assert_eq!(parsed("--config f --copy-again"), Some(ReleaseAction::CopyAgain));
-        let sweep = ReleaseAction::AllowSweep { copy_id: "c1".to_owned() };
+        assert_eq!(parsed("--config f --copy-again"), Some(Decision::CopyAgain { mark: None }));
+        let sweep = Decision::AllowSweep { copy_id: "c1".to_owned() };
         assert_eq!(parsed("--config f --allow-sweep c1"), Some(sweep));
         for wrong in [
             "--config f",

@@ -1,5 +1,5 @@
-//! Follows the configuration file while the syncer runs. `paused`, addresses and credentials are taken over;
-//! every other change is named in the log and waits for a restart; a file that cannot be used changes nothing.
+//! Follows the configuration file while the syncer runs. `paused`, `release`, addresses and credentials are
+//! taken over; every other change is named in the log and waits for a restart; a file that cannot be used changes nothing.
 //!
 //! The content is polled: watches on files miss what Kubernetes does to a mounted ConfigMap (it swaps a
 //! symbolic link two levels up), and one read of a small file each second costs nothing.
@@ -86,8 +86,17 @@ fn take_over(sender: &watch::Sender<Arc<ValidatedConfig>>, content: &Result<Vec<
 
 /// What to go on with, and the fields whose change needs a restart.
 fn merge(current: &ValidatedConfig, wanted: ValidatedConfig) -> (ValidatedConfig, Vec<String>) {
-    let ValidatedConfig { pair_id, source, target, on_existing_data, spool, paused, listen, drain } =
-        wanted;
+    let ValidatedConfig {
+        pair_id,
+        source,
+        target,
+        on_existing_data,
+        spool,
+        paused,
+        release,
+        listen,
+        drain,
+    } = wanted;
     let mut ignored = Vec::new();
     let mut note = |field: &str, is_changed: bool| {
         if is_changed {
@@ -101,7 +110,7 @@ fn merge(current: &ValidatedConfig, wanted: ValidatedConfig) -> (ValidatedConfig
     note("drainSeconds", drain != current.drain);
     let source = merge_site("source", &current.source, source, &mut note);
     let target = merge_site("target", &current.target, target, &mut note);
-    (ValidatedConfig { source, target, paused, ..current.clone() }, ignored)
+    (ValidatedConfig { source, target, paused, release, ..current.clone() }, ignored)
 }
 
 /// A site of another identity is another site: nothing of it is taken over, its credentials neither.
@@ -137,6 +146,7 @@ mod tests {
         let current = parsed(INITIAL);
         for (old, new, is_taken, ignored) in [
             ("paused: false", "paused: true", true, ""),
+            ("paused: false", "release: {action: SkipUnit, offset: 7}", true, ""),
             ("a:1", "a2:1", true, ""),
             ("'b:1'", "'b:1', 'b:2'", true, ""),
             ("['b:1']", "['b:1'], auth: {passwordFile: /p}", true, ""),

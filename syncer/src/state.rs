@@ -178,9 +178,15 @@ impl LinkState {
     pub fn set_halt(&self, details: HaltDetails) {
         let HaltDetails { reason, message, remedy, offset, copy_id } = details;
         let is_changed = self.change(|parts| {
-            let since = match &parts.halt {
-                Some(halt) if halt.reason == reason && halt.offset == offset => halt.since,
-                _ => Timestamp::now(),
+            let (since, ignored_release) = match &parts.halt {
+                Some(halt)
+                    if halt.reason == reason
+                        && halt.offset == offset
+                        && halt.copy_id == copy_id =>
+                {
+                    (halt.since, halt.ignored_release.clone())
+                }
+                _ => (Timestamp::now(), None),
             };
             replace(
                 &mut parts.halt,
@@ -191,11 +197,23 @@ impl LinkState {
                     offset,
                     copy_id,
                     since,
+                    ignored_release,
                 }),
             )
         });
         if is_changed {
             error!(%reason, message, remedy, offset, "halted");
+        }
+    }
+
+    /// The configuration holds a release that does not count for the halt, and why. Logged here.
+    pub fn set_ignored_release(&self, why: Option<String>) {
+        let is_changed = self.change(|parts| match &mut parts.halt {
+            Some(halt) => replace(&mut halt.ignored_release, why.clone()),
+            None => false,
+        });
+        if let (true, Some(why)) = (is_changed, why) {
+            warn!(why, "a release is ignored");
         }
     }
 

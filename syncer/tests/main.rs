@@ -11,6 +11,7 @@ mod lag;
 mod line;
 mod pair;
 mod refusal;
+mod release;
 mod secrets;
 mod versions;
 mod wait;

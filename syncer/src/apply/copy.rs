@@ -271,7 +271,7 @@ impl Applier {
             );
             let expected = Expected::record(record);
             writer.watch(&expected).await?;
-            workers.start(writer, expected);
+            workers.start(writer, expected, record.copy_id);
         }
         Ok(workers)
     }

@@ -7,6 +7,7 @@ use crate::{
     contract::Timestamp,
     link::Goal,
     record::{Consent, Record, RecordedHalt},
+    release::Decision,
     state::HaltDetails,
     target::{error::TargetError, guarded::Expected},
 };
@@ -23,6 +24,7 @@ impl Applier {
         is_passed: bool,
     ) -> Result<(), TargetError> {
         let Some(record) = &attached.record else { return Err(TargetError::RecordChanged) };
+        let config = self.link.config();
         let halt = RecordedHalt {
             reason: details.reason,
             message: details.message.clone(),
@@ -31,6 +33,7 @@ impl Applier {
             is_passed,
             copy_id: details.copy_id.clone(),
             since: Timestamp::now(),
+            stale_release: config.release.as_ref().map(Decision::words),
         };
         // Whoever halts has seen the replies of the last batch.
         let next = Record { unchecked: None, halt: Some(halt), consent: None, ..record.clone() };
@@ -77,12 +80,27 @@ impl Applier {
             // The source is read on while the link halts.
             let goal = record.position.map(|position| Goal::Resume(position, record.copy_id));
             self.link.want(goal.unwrap_or(Goal::Continue));
-            if let Some(consent) = self.read_consent(attached, &record).await? {
-                let next = released(&record, halt, &consent);
-                tracing::info!(?consent, "released");
-                self.write_record(attached, next).await?;
-                self.link.state.clear_halt();
-                return Ok(Wake::Spool);
+            let answer = match self.read_consent(attached, &record).await? {
+                Some(consent) => Answer::Counts(consent),
+                None => configured(self.link.config().release.as_ref(), halt),
+            };
+            match answer {
+                Answer::Counts(consent) => {
+                    let next = released(&record, halt, &consent);
+                    tracing::info!(?consent, "released");
+                    self.write_record(attached, next).await?;
+                    self.link.state.clear_halt();
+                    return Ok(Wake::Spool);
+                }
+                Answer::Fresh => {
+                    // From here on the same decision, should it be given again, is one about this halt.
+                    let halt = RecordedHalt { stale_release: None, ..halt.clone() };
+                    let next = Record { halt: Some(halt), ..record.clone() };
+                    self.write_record(attached, next).await?;
+                    continue;
+                }
+                Answer::None => self.link.state.set_ignored_release(None),
+                Answer::Ignored(why) => self.link.state.set_ignored_release(Some(why)),
             }
             if self.wait(attached, CONSENT_INTERVAL).await? == Wake::Shutdown {
                 return Ok(Wake::Shutdown);
@@ -120,6 +138,38 @@ fn details(halt: &RecordedHalt) -> HaltDetails {
     }
 }
 
+/// What a human has answered to a halt.
+#[derive(Debug, PartialEq, Eq)]
+enum Answer {
+    /// Nothing yet.
+    None,
+    /// The decision that was there before the halt is there no more.
+    Fresh,
+    /// A decision that does not count for this halt, and why.
+    Ignored(String),
+    /// A decision about this halt.
+    Counts(Consent),
+}
+
+/// What the running configuration decides about a halt. Pure. A release that is left standing does nothing: what was
+/// there before the halt was not meant for it, even if it names it (a unit that was tried again and refused again).
+fn configured(release: Option<&Decision>, halt: &RecordedHalt) -> Answer {
+    let words = release.map(Decision::words);
+    if halt.stale_release.is_some() && words != halt.stale_release {
+        return Answer::Fresh;
+    }
+    let (Some(decision), Some(words)) = (release, words) else { return Answer::None };
+    if halt.stale_release.is_some() {
+        return Answer::Ignored(format!(
+            "release ({words}) stood in the configuration before this halt: if it shall count, remove it and set it again"
+        ));
+    }
+    match decision.consent(halt) {
+        Ok(consent) => Answer::Counts(consent),
+        Err(why) => Answer::Ignored(format!("release ({words}) does not count: {why}")),
+    }
+}
+
 /// The record after an answer. Pure.
 fn released(record: &Record, halt: &RecordedHalt, consent: &Consent) -> Record {
     let mut next = Record { halt: None, consent: None, ..record.clone() };
@@ -136,4 +186,37 @@ fn released(record: &Record, halt: &RecordedHalt, consent: &Consent) -> Record {
         Consent::CopyAgain => next.consent = Some(Consent::CopyAgain),
     }
     next
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::HaltReason;
+
+    #[test]
+    fn a_release_in_the_configuration_counts_once_and_for_its_halt() {
+        let halt = |stale: Option<&Decision>| RecordedHalt {
+            reason: HaltReason::CommandRejected,
+            message: String::new(),
+            remedy: String::new(),
+            offset: Some(7),
+            is_passed: false,
+            copy_id: None,
+            since: Timestamp::from_millis(0),
+            stale_release: stale.map(Decision::words),
+        };
+        let (retry, skip) = (Decision::RetryUnit { offset: 7 }, Decision::SkipUnit { offset: 7 });
+        let other = Decision::SkipUnit { offset: 6 };
+        assert_eq!(configured(None, &halt(None)), Answer::None);
+        assert_eq!(configured(Some(&retry), &halt(None)), Answer::Counts(Consent::RetryUnit(7)));
+        assert!(matches!(configured(Some(&other), &halt(None)), Answer::Ignored(_)));
+        // Tried again, refused again: the same words are about the first halt.
+        let Answer::Ignored(why) = configured(Some(&retry), &halt(Some(&retry))) else {
+            panic!("it counts");
+        };
+        assert!(why.contains("RetryUnit, offset 7") && why.contains("set it again"), "{why}");
+        // Another decision, or none: whatever comes now is about this halt.
+        assert_eq!(configured(Some(&skip), &halt(Some(&retry))), Answer::Fresh);
+        assert_eq!(configured(None, &halt(Some(&retry))), Answer::Fresh);
+    }
 }

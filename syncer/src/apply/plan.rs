@@ -175,6 +175,7 @@ mod tests {
             is_passed: true,
             copy_id: None,
             since: Timestamp::from_millis(0),
+            stale_release: None,
         });
         let full = |reason| Plan::Ask(Goal::FullCopy { reason, after: None });
         let begun = Some(CopyId(2));

@@ -16,6 +16,7 @@ use crate::{
     link::Goal,
     position::{DbIndex, Offset, ReplId},
     record::{Consent, Record},
+    release::Decision,
     spool::{SpoolError, SpoolProgress},
     state::HaltDetails,
     target::error::{TargetError, without_arguments},
@@ -248,13 +249,14 @@ impl Applier {
             Rejected::Refused(end, error) => (end, error, false),
         };
         let error = without_arguments(&error);
+        let [retry, skip, copy] = decisions(end);
         let (message, remedy) = match is_passed {
             true => (
                 format!(
                     "the target answered {error:?} to a command of the unit that ends at offset {end}; the rest of its batch was applied"
                 ),
                 format!(
-                    "find out why source and target differ; then `release --skip-unit {end}` goes on behind it, `release --copy-again` copies everything again"
+                    "find out why source and target differ; then release with {skip} to go on behind it, or with {copy} to copy everything again"
                 ),
             ),
             false => (
@@ -262,7 +264,7 @@ impl Applier {
                     "the target refuses a command of the unit that ends at offset {end}: {error:?}; nothing of it was applied"
                 ),
                 format!(
-                    "make the target accept it, then `release --retry-unit {end}`; or `release --skip-unit {end}` to go on without it, or `release --copy-again`"
+                    "make the target accept it, then release with {retry}; or with {skip} to go on without it, or with {copy}"
                 ),
             ),
         };
@@ -283,20 +285,27 @@ impl Applier {
         end: Offset,
         refusal: UnitRefusal,
     ) -> Result<(), TargetError> {
+        let [retry, skip, copy] = decisions(end);
         let (reason, remedy) = match &refusal {
-            UnitRefusal::Refused { remedy, .. } => {
-                let release = format!(
-                    "; then `release --retry-unit {end}`, `release --skip-unit {end}` to go on without it, or `release --copy-again`"
-                );
-                (HaltReason::UnsupportedCommand, (*remedy).to_owned() + &release)
-            }
+            UnitRefusal::Refused { remedy, .. } => (
+                HaltReason::UnsupportedCommand,
+                format!(
+                    "{remedy}; then release with {retry}, with {skip} to go on without it, or with {copy}"
+                ),
+            ),
             UnitRefusal::TooLarge(_) => (
                 HaltReason::UnitTooLarge,
-                "make the source's transactions and values smaller, then `release --copy-again`".into(),
+                format!(
+                    "make the source's transactions and values smaller, then release with {copy}"
+                ),
             ),
-            UnitRefusal::UnknownDatabase | UnitRefusal::UnknownToTarget(_) | UnitRefusal::Corrupt(_) => (
+            UnitRefusal::UnknownDatabase
+            | UnitRefusal::UnknownToTarget(_)
+            | UnitRefusal::Corrupt(_) => (
                 HaltReason::CorruptStream,
-                "copy again with `release --copy-again`; if it comes back, report it with the source's version".into(),
+                format!(
+                    "release with {copy}; if it comes back, report it with the source's version"
+                ),
             ),
         };
         let message = format!("the unit that ends at offset {end} cannot be applied: {refusal}");
@@ -309,15 +318,24 @@ impl Applier {
         attached: &mut Attached,
         what: String,
     ) -> Result<(), TargetError> {
+        let Some(record) = &attached.record else { return Err(TargetError::RecordChanged) };
+        let copy_id = record.copy_id.to_string();
+        let copy = Decision::copy_again_after(&copy_id);
         let details = HaltDetails {
             reason: HaltReason::CorruptSpool,
             message: format!("the spool cannot be read: {what}"),
-            remedy: "check the spool's disk, then `release --copy-again`".into(),
+            remedy: format!("check the spool's disk, then release with {copy}"),
             offset: None,
-            copy_id: None,
+            copy_id: Some(copy_id),
         };
         self.halt(attached, details, true).await
     }
+}
+
+/// What may be decided about the unit that ends there: to try it again, to skip it, to copy everything again.
+fn decisions(end: Offset) -> [Decision; 3] {
+    let offset = end.0;
+    [Decision::RetryUnit { offset }, Decision::SkipUnit { offset }, Decision::copy_again_at(offset)]
 }
 
 impl Streaming {

@@ -5,9 +5,14 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use super::{ConfigError, Endpoint, Site, SpoolSettings, ValidatedConfig};
 use crate::{
     address::{HostPort, InvalidHostPort},
-    contract::{AuthConfig, EndpointConfig, SentinelConfig, SpoolConfig, SyncerConfig},
+    contract::{
+        AuthConfig, EndpointConfig, ReleaseAction, ReleaseConfig, SentinelConfig, SpoolConfig,
+        SyncerConfig,
+    },
     credentials::Auth,
     quantity::{Bytes, Span},
+    release::Decision,
+    spool::CopyId,
 };
 
 /// The length that an annotation or a label's prefix of Kubernetes may have; the record's key stays short.
@@ -27,8 +32,17 @@ fn wrong(field: impl Into<String>, problem: impl Into<String>) -> ConfigError {
 }
 
 pub(super) fn validate(config: SyncerConfig) -> Result<ValidatedConfig, ConfigError> {
-    let SyncerConfig { pair_id, source, target, full_copy, spool, paused, server, drain_seconds } =
-        config;
+    let SyncerConfig {
+        pair_id,
+        source,
+        target,
+        full_copy,
+        spool,
+        paused,
+        release,
+        server,
+        drain_seconds,
+    } = config;
     check_word("pairID", &pair_id, "._/-", PAIR_ID_LENGTH_MAX)?;
     let source = site("source", source)?;
     let target = site("target", target)?;
@@ -46,6 +60,7 @@ pub(super) fn validate(config: SyncerConfig) -> Result<ValidatedConfig, ConfigEr
         on_existing_data: full_copy.on_existing_data,
         spool: spool_settings(spool)?,
         paused,
+        release: release.map(decision).transpose()?,
         listen: listen_address(&server.listen)?,
         drain: Duration::from_secs(drain_seconds),
     })
@@ -235,6 +250,53 @@ fn spool_settings(config: SpoolConfig) -> Result<SpoolSettings, ConfigError> {
         retention_bytes,
         retention_age: retention.age.duration(),
     })
+}
+
+/// Bound to one halt, so that what is left standing counts for no other.
+fn decision(config: ReleaseConfig) -> Result<Decision, ConfigError> {
+    let ReleaseConfig { action, offset, copy_id } = config;
+    if let Some(text) = &copy_id
+        && text.parse::<CopyId>().is_err()
+    {
+        return Err(wrong(
+            "release.copyID",
+            format!("{text:?} is none: give the halt's copyId from the report, 16 hex digits"),
+        ));
+    }
+    let missing = |field: &str, halt_field: &str| {
+        Err(wrong(
+            format!("release.{field}"),
+            format!(
+                "is missing, which {action:?} needs: give the halt's {halt_field} from the report"
+            ),
+        ))
+    };
+    let too_many = |field: &str| {
+        Err(wrong(format!("release.{field}"), format!("does not belong to {action:?}: remove it")))
+    };
+    match (action, offset, copy_id) {
+        (ReleaseAction::SkipUnit, Some(offset), None) => Ok(Decision::SkipUnit { offset }),
+        (ReleaseAction::RetryUnit, Some(offset), None) => Ok(Decision::RetryUnit { offset }),
+        (ReleaseAction::SkipUnit | ReleaseAction::RetryUnit, None, _) => {
+            missing("offset", "offset")
+        }
+        (ReleaseAction::SkipUnit | ReleaseAction::RetryUnit, Some(_), Some(_)) => {
+            too_many("copyID")
+        }
+        (ReleaseAction::AllowSweep, None, Some(copy_id)) => Ok(Decision::AllowSweep { copy_id }),
+        (ReleaseAction::AllowSweep, _, None) => missing("copyID", "copyId"),
+        (ReleaseAction::AllowSweep, Some(_), Some(_)) => too_many("offset"),
+        (ReleaseAction::CopyAgain, Some(offset), None) => Ok(Decision::copy_again_at(offset)),
+        (ReleaseAction::CopyAgain, None, Some(copy_id)) => Ok(Decision::copy_again_after(copy_id)),
+        (ReleaseAction::CopyAgain, None, None) => Err(wrong(
+            "release",
+            "names no halt: CopyAgain needs the halt's offset, or its copyID where it has no offset",
+        )),
+        (ReleaseAction::CopyAgain, Some(_), Some(_)) => Err(wrong(
+            "release",
+            "has both offset and copyID: keep the one that the halt in the report has",
+        )),
+    }
 }
 
 fn listen_address(text: &str) -> Result<SocketAddr, ConfigError> {

@@ -214,6 +214,52 @@ fn long_names_and_lists_are_refused() {
 }
 
 #[test]
+fn a_release_names_the_halt_that_it_is_for() {
+    let release = |fields: &str| format!("{SMALLEST}release: {{{fields}}}\n");
+    let id = "00000000000000ab";
+    for (fields, decision) in [
+        ("action: SkipUnit, offset: 7".to_owned(), Decision::SkipUnit { offset: 7 }),
+        ("action: RetryUnit, offset: 7".to_owned(), Decision::RetryUnit { offset: 7 }),
+        ("action: CopyAgain, offset: 7".to_owned(), Decision::copy_again_at(7)),
+        (format!("action: CopyAgain, copyID: '{id}'"), Decision::copy_again_after(id)),
+        (
+            format!("action: AllowSweep, copyID: '{id}'"),
+            Decision::AllowSweep { copy_id: id.to_owned() },
+        ),
+    ] {
+        assert_eq!(parse(release(&fields).as_bytes()).unwrap().release, Some(decision));
+    }
+    for (fields, fragments) in [
+        ("action: SkipUnit", ["release.offset: is missing, which SkipUnit", "halt's offset"]),
+        ("action: RetryUnit, copyID: 00000000000000ab", ["release.offset", "RetryUnit needs"]),
+        ("action: AllowSweep, offset: 7", ["release.copyID: is missing", "halt's copyId"]),
+        ("action: SkipUnit, offset: 7, copyID: 00000000000000ab", ["release.copyID", "remove it"]),
+        (
+            "action: AllowSweep, offset: 7, copyID: 00000000000000ab",
+            ["release.offset", "remove it"],
+        ),
+        ("action: CopyAgain", ["release: names no halt", "offset, or its copyID"]),
+        ("action: CopyAgain, offset: 7, copyID: 00000000000000ab", ["release: has both", "keep"]),
+        ("action: AllowSweep, copyID: c1", ["release.copyID: \"c1\" is none", "16 hex digits"]),
+        ("action: Skip, offset: 7", ["release.action", "`SkipUnit`"]),
+        ("action: SkipUnit, offset: -7", ["release.offset", "-7"]),
+        ("action: SkipUnit, unit: 7", ["release", "unknown field `unit`"]),
+    ] {
+        let message = message(&release(fields));
+        for fragment in fragments {
+            assert!(message.contains(fragment), "{fields}: {message}");
+        }
+    }
+}
+
+#[test]
+fn a_file_without_new_fields_is_written_as_an_older_syncer_reads_it() {
+    let config: SyncerConfig = serde_yaml::from_str(SMALLEST).unwrap();
+    let written = serde_yaml::to_string(&config).unwrap();
+    assert!(!written.contains("release"), "{written}");
+}
+
+#[test]
 fn a_site_is_not_copied_onto_itself() {
     assert!(
         message(&SMALLEST.replace("b:1", "a:1"))

@@ -1,7 +1,7 @@
 //! The configuration file, field by field. Unknown fields are refused: a misspelt field that is silently
 //! ignored is a setting that the user believes in and does not have.
 //!
-//! When the file changes, `paused`, addresses and credentials are taken over while the syncer runs (password
+//! When the file changes, `paused`, `release`, addresses and credentials are taken over while the syncer runs (password
 //! files are read again at each connection anyway); every other change needs a restart and says so in the log.
 
 use serde::{Deserialize, Serialize};
@@ -30,6 +30,11 @@ pub struct SyncerConfig {
     /// over while the syncer runs. Default false.
     #[serde(default)]
     pub paused: bool,
+    /// A human's decision about the halt that the report shows: the same as `redissync-syncer release`, for whoever
+    /// cannot run a command beside the syncer. Taken over while the syncer runs. It counts once, for the halt that it
+    /// names, and only if it was put here after that halt; left standing it does nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<ReleaseConfig>,
     /// The HTTP server for reports, metrics and probes.
     #[serde(default)]
     pub server: ServerConfig,
@@ -140,6 +145,33 @@ pub struct RetentionConfig {
     /// At least what arrived within this time, at most 8760h. Default 24h.
     #[serde(default = "default_retention_age")]
     pub age: Span,
+}
+
+/// A decision about one halt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ReleaseConfig {
+    /// What to do.
+    pub action: ReleaseAction,
+    /// The halt's `offset`. `SkipUnit` and `RetryUnit` need it; `CopyAgain` needs it or `copyID`, whichever the halt has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset: Option<u64>,
+    /// The halt's `copyId`. `AllowSweep` needs it; `CopyAgain` needs it or `offset`, whichever the halt has.
+    #[serde(rename = "copyID", default, skip_serializing_if = "Option::is_none")]
+    pub copy_id: Option<String>,
+}
+
+/// What may be decided about a halt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReleaseAction {
+    /// Go on behind the unit that it halts at: what that would have done is missing at the target.
+    SkipUnit,
+    /// Try the unit again: what refused it was put right, and nothing of it was applied.
+    RetryUnit,
+    /// Copy everything again: puts everything right.
+    CopyAgain,
+    /// Let the full copy remove the keys that the source does not have: it really is that much smaller.
+    AllowSweep,
 }
 
 /// The HTTP server: `/report`, `/metrics`, `/healthz`, `/readyz`.

@@ -64,14 +64,17 @@ pub struct Halt {
     pub message: String,
     /// What to do.
     pub remedy: String,
-    /// The end of the unit that it halted at, which `release --skip-unit` takes.
+    /// The end of the unit that it halted at, which a release names. Every halt has this or `copyId`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offset: Option<u64>,
-    /// The full copy that it halted in, which `release --allow-sweep` takes.
+    /// The full copy that it halted in, which a release names where there is no offset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copy_id: Option<String>,
     /// Since when.
     pub since: Timestamp,
+    /// Why the `release` in the configuration does not count for this halt, if there is one that does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ignored_release: Option<String>,
 }
 
 /// Whether every batch that was sent is known to have been applied as intended.

@@ -151,7 +151,8 @@ words! {
 }
 
 words! {
-    /// Why the syncer has halted. A halt is kept in the target's record; `redissync-syncer release` ends it.
+    /// Why the syncer has halted. A halt is kept in the target's record; `redissync-syncer release` ends it, or
+    /// `release` in the configuration.
     HaltReason {
         /// The target rejected one unit of the stream (its first command's error is in the message): wrong
         /// type, missing right, unknown command. Put the cause right at the target, then release with

@@ -8,6 +8,7 @@ use crate::{
     position::DbIndex,
     rdb::event::{RdbEntry, RdbEvent},
     record::Record,
+    release::Decision,
     state::HaltDetails,
     target::{
         error::TargetError,
@@ -17,10 +18,13 @@ use crate::{
 };
 
 pub(super) fn corrupt(record: &Record, error: &dyn std::fmt::Display) -> Stop {
+    let copy = Decision::copy_again_after(record.copy_id);
     Stop::Halt(HaltDetails {
         reason: HaltReason::CorruptRdb,
         message: format!("the source's RDB cannot be read: {error}"),
-        remedy: "copy again with `release --copy-again`; if it comes back, this source needs another version of the syncer".into(),
+        remedy: format!(
+            "release with {copy}; if it comes back, this source needs another version of the syncer"
+        ),
         offset: None,
         copy_id: Some(record.copy_id.to_string()),
     })
@@ -94,7 +98,10 @@ impl Refusal {
         Stop::Halt(HaltDetails {
             reason,
             message,
-            remedy: format!("{remedy}; then `release --copy-again`"),
+            remedy: format!(
+                "{remedy}; then release with {}",
+                Decision::copy_again_after(record.copy_id)
+            ),
             offset: None,
             copy_id: Some(record.copy_id.to_string()),
         })

@@ -8,6 +8,7 @@ use crate::{
     contract::{self, HaltReason},
     failpoint::{Failpoint, hit},
     record::Record,
+    release::Decision,
     state::HaltDetails,
     target::{
         error::TargetError,
@@ -61,6 +62,8 @@ impl Applier {
         // Promise 5.
         if count.is_over_brake(record.keys_before) && !record.is_sweep_allowed {
             let copy_id = record.copy_id.to_string();
+            let allow = Decision::AllowSweep { copy_id: copy_id.clone() };
+            let copy = Decision::copy_again_after(&copy_id);
             let details = HaltDetails {
                 reason: HaltReason::SweepBrake,
                 message: format!(
@@ -70,7 +73,7 @@ impl Applier {
                     keys.count()
                 ),
                 remedy: format!(
-                    "see whether the source came back empty or with an old file; if its data are right, `release --allow-sweep {copy_id}`, else repair the source and `release --copy-again`"
+                    "see whether the source came back empty or with an old file; if its data are right, release with {allow}, else repair the source and release with {copy}"
                 ),
                 offset: None,
                 copy_id: Some(copy_id),

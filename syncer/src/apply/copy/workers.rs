@@ -6,6 +6,8 @@ use super::stop::Stop;
 use crate::{
     contract::HaltReason,
     failpoint::{Failpoint, hit},
+    release::Decision,
+    spool::CopyId,
     state::HaltDetails,
     target::{
         error::{TargetError, is_passing, without_arguments},
@@ -29,7 +31,7 @@ pub(super) struct Workers {
 }
 
 impl Workers {
-    pub(super) fn start(&mut self, writer: GuardedConnection, expected: Expected) {
+    pub(super) fn start(&mut self, writer: GuardedConnection, expected: Expected, copy_id: CopyId) {
         let recycle = self.recycle.get_or_insert_with(|| {
             let (sender, receiver) = mpsc::channel(2 * RESTORE_CONNECTIONS + 1);
             self.recycled = Some(receiver);
@@ -37,7 +39,7 @@ impl Workers {
         });
         let (sender, receiver) = mpsc::channel(1);
         self.senders.push(sender);
-        self.tasks.spawn(restore_batches(writer, expected, receiver, recycle.clone()));
+        self.tasks.spawn(restore_batches(writer, expected, copy_id, receiver, recycle.clone()));
     }
 
     pub(super) async fn send(&mut self, batch: &mut RestoreBatch) -> Result<(), Stop> {
@@ -84,6 +86,7 @@ impl Workers {
 async fn restore_batches(
     mut writer: GuardedConnection,
     expected: Expected,
+    copy_id: CopyId,
     mut batches: mpsc::Receiver<RestoreBatch>,
     recycle: mpsc::Sender<RestoreBatch>,
 ) -> Result<(), Stop> {
@@ -105,9 +108,12 @@ async fn restore_batches(
                         batch.type_of(*index),
                         without_arguments(error)
                     ),
-                    remedy: "make the target accept it (a missing module, rights, limits), then `release --copy-again`".into(),
+                    remedy: format!(
+                        "make the target accept it (a missing module, rights, limits), then release with {}",
+                        Decision::copy_again_after(copy_id)
+                    ),
                     offset: None,
-                    copy_id: None,
+                    copy_id: Some(copy_id.to_string()),
                 }));
             }
         }
