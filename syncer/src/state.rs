@@ -174,19 +174,14 @@ impl LinkState {
         self.parts().waits.values().cloned().collect()
     }
 
-    /// Only a human can decide. The record keeps the halt; this shows it. Logged here.
-    pub fn set_halt(&self, details: HaltDetails) {
+    /// Only a human can decide. The record keeps the halt, and since when (an earlier process may have met it); this
+    /// shows it. Logged here.
+    pub fn set_halt(&self, details: HaltDetails, since: Timestamp) {
         let HaltDetails { reason, message, remedy, offset, copy_id } = details;
         let is_changed = self.change(|parts| {
-            let (since, ignored_release) = match &parts.halt {
-                Some(halt)
-                    if halt.reason == reason
-                        && halt.offset == offset
-                        && halt.copy_id == copy_id =>
-                {
-                    (halt.since, halt.ignored_release.clone())
-                }
-                _ => (Timestamp::now(), None),
+            let ignored_release = match &parts.halt {
+                Some(halt) if halt.since == since => halt.ignored_release.clone(),
+                _ => None,
             };
             replace(
                 &mut parts.halt,

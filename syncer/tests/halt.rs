@@ -22,10 +22,12 @@ const KEYS: u64 = 1500;
 fn halt_lasts(pair: &mut Pair, reason: &str) -> Result<Report> {
     let report = pair.wait_for_halt(reason)?;
     let offset = halt_offset(&report)?;
+    let since = halt_text(&report, "since").to_owned();
     run(&pair.source, "SET behind:the:halt yes")?;
     pair.syncer.restart()?;
     let report = pair.wait_for_halt(reason)?;
     ensure!(halt_offset(&report)? == offset, "moved by a kill from {offset}: {:?}", report.halt());
+    ensure!(halt_text(&report, "since") == since, "since {since}: {:?}", report.halt());
     pair.syncer.sigterm()?;
     pair.syncer.wait_exit(PATIENCE)?;
     pair.syncer.restart()?;

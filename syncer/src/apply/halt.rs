@@ -24,7 +24,7 @@ impl Applier {
         is_passed: bool,
     ) -> Result<(), TargetError> {
         let Some(record) = &attached.record else { return Err(TargetError::RecordChanged) };
-        let config = self.link.config();
+        let (config, since) = (self.link.config(), Timestamp::now());
         let halt = RecordedHalt {
             reason: details.reason,
             message: details.message.clone(),
@@ -32,7 +32,7 @@ impl Applier {
             offset: details.offset,
             is_passed,
             copy_id: details.copy_id.clone(),
-            since: Timestamp::now(),
+            since,
             stale_release: config.release.as_ref().map(Decision::words),
         };
         // Whoever halts has seen the replies of the last batch.
@@ -45,7 +45,7 @@ impl Applier {
         attached.writer.watch(&watched).await?;
         self.write_record(attached, next).await?;
         self.unrecorded_halt = None;
-        self.link.state.set_halt(details);
+        self.link.state.set_halt(details, since);
         self.confirmed =
             attached.record.as_ref().and_then(|record| record.position).map(|at| at.position);
         Ok(())
@@ -76,7 +76,7 @@ impl Applier {
                 return Err(TargetError::RecordChanged);
             };
             let Some(halt) = &record.halt else { return Ok(Wake::Spool) };
-            self.link.state.set_halt(details(halt));
+            self.link.state.set_halt(details(halt), halt.since);
             // The source is read on while the link halts.
             let goal = record.position.map(|position| Goal::Resume(position, record.copy_id));
             self.link.want(goal.unwrap_or(Goal::Continue));

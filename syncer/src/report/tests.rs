@@ -7,7 +7,7 @@ use tokio::{
 
 use super::*;
 use crate::{
-    contract::{HaltReason, WaitReason},
+    contract::{HaltReason, Timestamp, WaitReason},
     state::{HaltDetails, WaitSubject, tests::state},
 };
 
@@ -132,13 +132,16 @@ fn readiness_follows_the_promise() {
     assert!(ready().unwrap_err().starts_with("DataVerified"));
     state.set_data_verified(Verification::Unknown, 1);
     assert_eq!(ready(), Ok(()));
-    state.set_halt(HaltDetails {
-        reason: HaltReason::SweepBrake,
-        message: "40%".to_owned(),
-        remedy: String::new(),
-        offset: None,
-        copy_id: Some("c1".to_owned()),
-    });
+    state.set_halt(
+        HaltDetails {
+            reason: HaltReason::SweepBrake,
+            message: "40%".to_owned(),
+            remedy: String::new(),
+            offset: None,
+            copy_id: Some("c1".to_owned()),
+        },
+        Timestamp::from_millis(5),
+    );
     assert_eq!(ready(), Err("SweepBrake: 40%".to_owned()));
     state.clear_halt();
     for phase in [Phase::FullCopy, Phase::Sweeping, Phase::Handshaking, Phase::Draining] {

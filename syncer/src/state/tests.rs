@@ -83,13 +83,16 @@ fn the_phase_never_contradicts_a_halt_or_a_wait() {
     state.set_phase(Phase::Streaming);
     state.set_waiting(WaitReason::Superseded, "another owner");
     assert_eq!(state.phase(), Phase::Superseded);
-    state.set_halt(HaltDetails {
-        reason: HaltReason::CommandRejected,
-        message: "WRONGTYPE".to_owned(),
-        remedy: "release".to_owned(),
-        offset: Some(7),
-        copy_id: None,
-    });
+    state.set_halt(
+        HaltDetails {
+            reason: HaltReason::CommandRejected,
+            message: "WRONGTYPE".to_owned(),
+            remedy: "release".to_owned(),
+            offset: Some(7),
+            copy_id: None,
+        },
+        Timestamp::from_millis(5),
+    );
     assert_eq!(state.phase(), Phase::Halted);
     state.clear_halt();
     state.clear_waiting(WaitSubject::Pair);

@@ -2,7 +2,7 @@ use std::{net::TcpListener, sync::Arc, thread};
 
 use super::*;
 use crate::{
-    contract::{FullCopyReason, HaltReason, WaitReason},
+    contract::{FullCopyReason, HaltReason, Timestamp, WaitReason},
     report,
     state::{HaltDetails, WaitSubject, tests::state},
 };
@@ -45,13 +45,16 @@ fn the_summary_says_what_stands_in_the_way_and_how_to_release_it() {
         (HaltReason::SweepBrake, None, Some("c1"), &["--allow-sweep c1", "--copy-again"]),
         (HaltReason::CorruptRdb, None, Some("c1"), &["--copy-again"]),
     ] {
-        state.set_halt(HaltDetails {
-            reason,
-            message: "evidence".to_owned(),
-            remedy: "do this".to_owned(),
-            offset,
-            copy_id: copy_id.map(str::to_owned),
-        });
+        state.set_halt(
+            HaltDetails {
+                reason,
+                message: "evidence".to_owned(),
+                remedy: "do this".to_owned(),
+                offset,
+                copy_id: copy_id.map(str::to_owned),
+            },
+            Timestamp::from_millis(5),
+        );
         let text = summary(&state.snapshot(), Some("/etc/cart.yaml".as_ref()));
         let line = |it: &&str| {
             format!("release     redissync-syncer release --config /etc/cart.yaml {it}\n")
