@@ -127,7 +127,6 @@ impl Applier {
             // Told at its end, by what comes after it.
             TargetError::MasterChanged => {
                 tracing::info!("the target's master changed");
-                state.counts.target_failovers.add(1);
                 self.backoff = BACKOFF_MIN;
             }
             error => {

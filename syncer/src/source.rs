@@ -101,7 +101,6 @@ impl SourceSide {
                 }
                 SourceError::MasterChanged => {
                     tracing::info!(old = self.address, "the source's master changed");
-                    self.link.state.counts.source_failovers.add(1);
                     backoff = BACKOFF_MIN;
                     continue;
                 }

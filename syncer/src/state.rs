@@ -236,12 +236,17 @@ impl LinkState {
         self.change(|parts| replace(&mut parts.owner, Some(owner)));
     }
 
-    /// The node that an end is connected to now.
+    /// The node that an end is connected to now. Another one than before is a switch that was followed, however the
+    /// connection to the old one ended.
     pub fn set_address(&self, end: End, address: impl ToString) {
         let address = Some(address.to_string());
-        self.change(|parts| match end {
-            End::Source => replace(&mut parts.source_address, address),
-            End::Target => replace(&mut parts.target_address, address),
+        self.change(|parts| {
+            let (place, count) = match end {
+                End::Source => (&mut parts.source_address, &self.counts.source_failovers),
+                End::Target => (&mut parts.target_address, &self.counts.target_failovers),
+            };
+            count.add(u64::from(place.is_some() && *place != address));
+            replace(place, address)
         });
     }
 

@@ -52,6 +52,17 @@ fn numbers_do_not_change_the_revision_by_themselves() {
 }
 
 #[test]
+fn each_other_node_that_is_connected_is_a_switch_that_was_followed() {
+    let state = state();
+    for address in ["a:1", "a:1", "b:1", "a:1"] {
+        state.set_address(End::Source, address);
+    }
+    state.set_address(End::Target, "t:1");
+    let failovers = state.snapshot().links[0].counters.failovers;
+    assert_eq!((failovers.source, failovers.target), (2, 0));
+}
+
+#[test]
 fn the_end_of_one_wait_does_not_hide_another() {
     let state = state();
     state.set_phase(Phase::Streaming);
