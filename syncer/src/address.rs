@@ -1,6 +1,10 @@
 //! `host:port`, checked once. Names stay names: they are resolved anew at each connection.
 
+mod map;
+
 use std::{fmt, net::Ipv6Addr, str::FromStr};
+
+pub use self::map::{AddressMap, PartialAddress, Peer};
 
 /// A host (a name, an IPv4 or an IPv6 address) and a port.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

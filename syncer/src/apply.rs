@@ -25,6 +25,7 @@ use self::{
     plan::{Observed, Plan, plan},
 };
 use crate::{
+    address::Peer,
     config::ValidatedConfig,
     contract::WaitReason,
     gate::GateGuard,
@@ -126,7 +127,7 @@ impl Applier {
         match error {
             // Told at its end, by what comes after it.
             TargetError::MasterChanged => {
-                tracing::info!("the target's master changed");
+                tracing::info!("the target's master changed, or is dialled elsewhere");
                 self.backoff = BACKOFF_MIN;
             }
             error => {
@@ -247,7 +248,7 @@ impl Applier {
         attached: &mut Attached,
         limit: Duration,
     ) -> Result<Wake, TargetError> {
-        self.check_master(&attached.address)?;
+        self.check_master(&attached.peer)?;
         self.give_sign_of_life(attached).await?;
         let is_paused = self.is_paused();
         let shutdown = self.link.shutdown.clone();
@@ -255,7 +256,7 @@ impl Applier {
         tokio::select! {
             () = shutdown.requested() => Ok(Wake::Shutdown),
             _ = self.resolution.changed() => {
-                self.check_master(&attached.address)?;
+                self.check_master(&attached.peer)?;
                 Ok(Wake::Time)
             }
             // While applying rests, bytes that arrive are no reason to wake.
@@ -267,9 +268,9 @@ impl Applier {
 
     /// The master that Sentinel names is still the one that we write to. No word from any Sentinel is no reason to
     /// stop: the node itself says what it is.
-    fn check_master(&self, address: &str) -> Result<(), TargetError> {
+    fn check_master(&self, peer: &Peer) -> Result<(), TargetError> {
         match &*self.resolution.borrow() {
-            Resolution::Known(candidate) if candidate.address != address => {
+            Resolution::Known(candidate) if candidate.peer() != *peer => {
                 Err(TargetError::MasterChanged)
             }
             _ => Ok(()),

@@ -13,7 +13,7 @@ use std::{
 };
 
 use crate::{
-    address::HostPort,
+    address::{AddressMap, HostPort},
     contract::{OnExistingData, SyncerConfig, Topology},
     credentials::Auth,
     release::Decision,
@@ -54,6 +54,8 @@ pub struct Site {
     pub endpoint: Endpoint,
     /// Credentials for its data nodes; `None`: none are sent.
     pub auth: Option<Auth>,
+    /// Where addresses are dialled instead.
+    pub addresses: AddressMap,
 }
 
 /// How a site's master is found.

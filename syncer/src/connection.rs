@@ -12,6 +12,7 @@ use tokio::{
 };
 
 use crate::{
+    address::Peer,
     credentials::Credentials,
     resp::{self, RespError, encode, frame, frame::Frame},
 };
@@ -34,7 +35,7 @@ pub enum ConnectionError {
     /// The name could not be resolved, or nothing accepts at the address.
     #[error("failed to connect to {address}")]
     Connect {
-        /// The address as configured or announced.
+        /// The address as configured or announced, and the one that was dialled instead, if one was.
         address: String,
         /// The system's word.
         source: io::Error,
@@ -96,12 +97,12 @@ pub struct Connection {
 impl Connection {
     /// Connects, authenticates and sets the connection's name.
     pub async fn open(
-        address: &str,
+        peer: &Peer,
         credentials: Option<&Credentials>,
         name: &str,
     ) -> Result<Self, ConnectionError> {
-        let connect = |source| ConnectionError::Connect { address: address.to_owned(), source };
-        let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(address))
+        let connect = |source| ConnectionError::Connect { address: peer.to_string(), source };
+        let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(&peer.dial))
             .await
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
             .map_err(connect)?;

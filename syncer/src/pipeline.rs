@@ -131,12 +131,12 @@ pub fn follow(
     let (sender, target) = watch::channel(follow_target(site(&config.borrow())));
     let mut config = config.clone();
     tokio::spawn(async move {
-        let mut known = site(&config.borrow()).endpoint.clone();
+        let mut known = site(&config.borrow()).clone();
         while config.changed().await.is_ok() {
             let site = site(&config.borrow_and_update()).clone();
-            if site.endpoint != known {
-                known = site.endpoint.clone();
+            if site.endpoint != known.endpoint || site.addresses != known.addresses {
                 sender.send_replace(follow_target(&site));
+                known = site;
             }
         }
         // The configuration stays as it is from here on.
@@ -146,9 +146,10 @@ pub fn follow(
 }
 
 fn follow_target(site: &Site) -> FollowTarget {
+    let addresses = site.addresses.clone();
     match &site.endpoint {
         Endpoint::Standalone { address } => {
-            FollowTarget::Standalone { address: address.to_string() }
+            FollowTarget::Standalone { address: address.to_string(), addresses }
         }
         Endpoint::Sentinel { master_name, endpoints, auth } => {
             let auth = auth.clone();
@@ -156,6 +157,7 @@ fn follow_target(site: &Site) -> FollowTarget {
                 master_name: master_name.clone(),
                 endpoints: endpoints.iter().map(ToString::to_string).collect(),
                 auth: Arc::new(move || read(auth.as_ref())),
+                addresses,
             }
         }
     }

@@ -106,11 +106,11 @@ async fn release(args: &ReleaseArgs) -> Result<(), ReleaseError> {
         resolution.wait_for(|found| matches!(found, Resolution::Known(_))),
     )
     .await;
-    let address = match found.ok().and_then(Result::ok).as_deref() {
-        Some(Resolution::Known(candidate)) => Some(candidate.address.clone()),
+    let peer = match found.ok().and_then(Result::ok).as_deref() {
+        Some(Resolution::Known(candidate)) => Some(candidate.peer()),
         _ => None,
     };
-    let Some(address) = address else {
+    let Some(peer) = peer else {
         let message = match &*resolution.borrow() {
             Resolution::Unknown { message, .. } => message.clone(),
             Resolution::Known(_) => String::new(),
@@ -119,7 +119,7 @@ async fn release(args: &ReleaseArgs) -> Result<(), ReleaseError> {
     };
     let credentials =
         config.target.auth.as_ref().map(crate::credentials::Auth::read).transpose()?;
-    let mut connection = Connection::open(&address, credentials.as_ref(), &names.reader).await?;
+    let mut connection = Connection::open(&peer, credentials.as_ref(), &names.reader).await?;
     for _ in 0..ATTEMPTS {
         if write(&mut connection, &names.record, &args.decision()).await? {
             return Ok(());

@@ -151,6 +151,7 @@ mod tests {
             ("'b:1'", "'b:1', 'b:2'", true, ""),
             ("['b:1']", "['b:1'], auth: {passwordFile: /p}", true, ""),
             ("name: a,", "name: a, auth: {passwordFile: /p},", true, ""),
+            ("name: a,", "name: a, addressMap: [{announced: a, dial: x}],", true, ""),
             ("name: a", "name: c", false, "source.name"),
             ("masterName: m", "masterName: n", false, "target (topology or masterName)"),
             (

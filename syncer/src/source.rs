@@ -23,6 +23,7 @@ use tokio::{sync::watch, time::Instant};
 
 use self::{error::SourceError, poll::Poll};
 use crate::{
+    address::Peer,
     apply::chain,
     link::{Goal, Link},
     resp::RespError,
@@ -48,7 +49,7 @@ pub struct SourceSide {
     link: Arc<Link>,
     resolution: watch::Receiver<Resolution>,
     poll: watch::Receiver<Poll>,
-    address: String,
+    peer: Peer,
     /// The full copy that the stream belongs to.
     copy_id: Option<CopyId>,
     /// The last connection was closed for want of room, and nothing was spooled since.
@@ -73,7 +74,7 @@ impl SourceSide {
             link,
             resolution,
             poll,
-            address: String::new(),
+            peer: Peer::default(),
             copy_id: None,
             was_spool_full: false,
             has_disk_failed: false,
@@ -100,7 +101,10 @@ impl SourceSide {
                     continue;
                 }
                 SourceError::MasterChanged => {
-                    tracing::info!(old = self.address, "the source's master changed");
+                    tracing::info!(
+                        old = self.peer.address,
+                        "the source's master changed, or is dialled elsewhere"
+                    );
                     backoff = BACKOFF_MIN;
                     continue;
                 }

@@ -3,6 +3,7 @@
 
 mod both;
 mod housekeeping;
+mod mapped;
 mod names;
 mod planned;
 mod source;

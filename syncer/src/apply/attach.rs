@@ -6,6 +6,7 @@ use tokio::{sync::watch, time::Instant};
 
 use super::{ALIVE_INTERVAL, Applier};
 use crate::{
+    address::Peer,
     connection::{Connection, ConnectionError},
     contract::{Owner, Verification},
     credentials::Auth,
@@ -41,7 +42,7 @@ pub(super) struct Rival {
 /// A target that is ours.
 pub(super) struct Attached {
     /// The node.
-    pub(super) address: String,
+    pub(super) peer: Peer,
     /// Writes.
     pub(super) writer: GuardedConnection,
     /// Reads what is not in the record (keys, sizes).
@@ -98,8 +99,8 @@ impl Attached {
 impl Applier {
     pub(super) async fn attach(&mut self) -> Result<Attached, TargetError> {
         let link = Arc::clone(&self.link);
-        let address = match &*self.resolution.borrow_and_update() {
-            Resolution::Known(candidate) => candidate.address.clone(),
+        let peer = match &*self.resolution.borrow_and_update() {
+            Resolution::Known(candidate) => candidate.peer(),
             Resolution::Unknown { message, .. } => {
                 return Err(TargetError::NoMaster(message.clone()));
             }
@@ -110,10 +111,9 @@ impl Applier {
         };
         // Signs of life belong to the time attached: the first is due at once.
         self.alive_due = Instant::now();
-        let mut writer =
-            Connection::open(&address, credentials.as_ref(), &link.names.writer).await?;
+        let mut writer = Connection::open(&peer, credentials.as_ref(), &link.names.writer).await?;
         if !matches!(check_role(&mut writer).await?, Role::Master { .. }) {
-            return Err(TargetError::NotMaster { address });
+            return Err(TargetError::NotMaster { address: peer.address });
         }
         let capabilities = capabilities(&mut writer).await?;
         let record =
@@ -128,19 +128,19 @@ impl Applier {
             };
         self.rival = None;
         self.claim.may_displace = false;
-        let reader = Connection::open(&address, credentials.as_ref(), &link.names.reader).await?;
-        link.state.set_address(End::Target, &address);
+        let reader = Connection::open(&peer, credentials.as_ref(), &link.names.reader).await?;
+        link.state.set_address(End::Target, &peer.address);
         if let Some(term) = self.claim.term {
             link.state.set_owner(term, &self.claim.nonce);
         }
         let mut attached = Attached {
             writer: GuardedConnection::new(
                 writer,
-                &address,
+                &peer,
                 &link.names.record,
                 Arc::clone(&link.state),
             ),
-            address,
+            peer,
             reader,
             record,
             capabilities,
@@ -153,9 +153,9 @@ impl Applier {
     }
 
     /// A connection that only reads.
-    pub(super) async fn open_reader(&self, address: &str) -> Result<Connection, TargetError> {
+    pub(super) async fn open_reader(&self, peer: &Peer) -> Result<Connection, TargetError> {
         let credentials = self.link.config().target.auth.as_ref().map(Auth::read).transpose()?;
-        Ok(Connection::open(address, credentials.as_ref(), &self.link.names.reader).await?)
+        Ok(Connection::open(peer, credentials.as_ref(), &self.link.names.reader).await?)
     }
 
     /// The record tells what became of the last batch: nothing is outstanding any more.

@@ -190,7 +190,7 @@ impl Applier {
                     return Ok((keys.finish().map_err(TargetError::KeySet)?, copied.stream_db));
                 }
             }
-            self.check_master(&attached.address)?;
+            self.check_master(&attached.peer)?;
             self.give_sign_of_life(attached).await?;
             self.rest_while_paused(attached).await?;
             if self.link.is_shutting_down() {
@@ -258,14 +258,14 @@ impl Applier {
             Some(auth) => Some(auth.read()?),
             None => None,
         };
-        let (link, address) = (&self.link, &attached.address);
+        let (link, peer) = (&self.link, &attached.peer);
         let mut workers = Workers::default();
         for _ in 0..RESTORE_CONNECTIONS {
             let connection =
-                Connection::open(address, credentials.as_ref(), &link.names.writer).await?;
+                Connection::open(peer, credentials.as_ref(), &link.names.writer).await?;
             let mut writer = GuardedConnection::new(
                 connection,
-                address,
+                peer,
                 &link.names.record,
                 std::sync::Arc::clone(&link.state),
             );

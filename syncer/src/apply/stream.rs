@@ -44,7 +44,7 @@ impl Applier {
         self.fall_back_over_housekeeping(attached).await?;
         let Some(mut streaming) = self.start_streaming(attached)? else { return Ok(Wake::Spool) };
         loop {
-            self.check_master(&attached.address)?;
+            self.check_master(&attached.peer)?;
             self.give_sign_of_life(attached).await?;
             if self.is_new_copy(attached) {
                 return Ok(Wake::Spool);

@@ -1,13 +1,13 @@
 //! The rules that the file's shape cannot say, field by field, in the order of the file.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use super::{ConfigError, Endpoint, Site, SpoolSettings, ValidatedConfig};
 use crate::{
-    address::{HostPort, InvalidHostPort},
+    address::{AddressMap, HostPort, InvalidHostPort, PartialAddress},
     contract::{
-        AuthConfig, EndpointConfig, ReleaseAction, ReleaseConfig, SentinelConfig, SpoolConfig,
-        SyncerConfig,
+        AddressMapping, AuthConfig, EndpointConfig, ReleaseAction, ReleaseConfig, SentinelConfig,
+        SpoolConfig, SyncerConfig,
     },
     credentials::Auth,
     quantity::{Bytes, Span},
@@ -21,6 +21,8 @@ const PAIR_ID_LENGTH_MAX: usize = 253;
 const SITE_NAME_LENGTH_MAX: usize = 63;
 /// Deployments have 3 to 7; each is polled and subscribed to, so a list by mistake must not become a flood.
 const SENTINELS_MAX: usize = 32;
+/// Twice what a site has of sentinels and nodes at most; a list by mistake must not become a flood.
+const ADDRESS_MAPPINGS_MAX: usize = 64;
 /// Less would not hold one segment and a large value's head.
 const SPOOL_BYTES_MIN: Bytes = Bytes(1 << 20);
 const SPOOL_BYTES_DEFAULT_RETENTION: u64 = 1 << 30;
@@ -93,7 +95,7 @@ fn check_word(
 }
 
 fn site(field: &str, config: EndpointConfig) -> Result<Site, ConfigError> {
-    let EndpointConfig { name, standalone, sentinel, auth } = config;
+    let EndpointConfig { name, standalone, sentinel, auth, address_map } = config;
     check_word(&format!("{field}.name"), &name, "._-", SITE_NAME_LENGTH_MAX)?;
     let endpoint = match (standalone, sentinel) {
         (Some(node), None) => Endpoint::Standalone {
@@ -107,7 +109,9 @@ fn site(field: &str, config: EndpointConfig) -> Result<Site, ConfigError> {
             return Err(wrong(field, "has both standalone and sentinel: keep exactly one"));
         }
     };
-    Ok(Site { name, endpoint, auth: credentials(&format!("{field}.auth"), auth)? })
+    let auth = credentials(&format!("{field}.auth"), auth)?;
+    let addresses = addresses(&format!("{field}.addressMap"), &address_map)?;
+    Ok(Site { name, endpoint, auth, addresses })
 }
 
 fn sentinels(field: &str, config: SentinelConfig) -> Result<Endpoint, ConfigError> {
@@ -145,8 +149,37 @@ fn sentinels(field: &str, config: SentinelConfig) -> Result<Endpoint, ConfigErro
     })
 }
 
-/// A value that might hold a password (`user:pass@host`) is not shown.
+fn addresses(field: &str, entries: &[AddressMapping]) -> Result<AddressMap, ConfigError> {
+    if entries.len() > ADDRESS_MAPPINGS_MAX {
+        let count = entries.len();
+        return Err(wrong(
+            field,
+            format!(
+                "has {count} entries: give at most {ADDRESS_MAPPINGS_MAX}; one without a port counts for all ports of its host"
+            ),
+        ));
+    }
+    let mut map = AddressMap::default();
+    for (index, AddressMapping { announced, dial }) in entries.iter().enumerate() {
+        let announced_field = format!("{field}[{index}].announced");
+        let from: PartialAddress = parsed(&announced_field, announced)?;
+        let to = parsed(&format!("{field}[{index}].dial"), dial)?;
+        if !map.insert(from, to) {
+            return Err(wrong(
+                announced_field,
+                format!("'{announced}' stands there twice: remove one"),
+            ));
+        }
+    }
+    Ok(map)
+}
+
 fn host_port(field: &str, text: &str) -> Result<HostPort, ConfigError> {
+    parsed(field, text)
+}
+
+/// A value that might hold a password (`user:pass@host`) is not shown.
+fn parsed<T: FromStr<Err = InvalidHostPort>>(field: &str, text: &str) -> Result<T, ConfigError> {
     text.parse().map_err(|err| match err {
         InvalidHostPort::NotPlain => wrong(field, format!("is no plain address: {err}")),
         _ => wrong(field, format!("{text:?} is no address: {err}")),
@@ -176,6 +209,11 @@ fn credentials(field: &str, config: Option<AuthConfig>) -> Result<Option<Auth>, 
     Ok(Some(Auth { username, password_file }))
 }
 
+/// Two sites may have the same names for their nodes, as seen from within.
+fn dialled(site: &Site, address: &HostPort) -> String {
+    site.addresses.peer(&address.to_string()).dial
+}
+
 /// Catches the slip that would copy a site onto itself. Two names of one server are caught later, by the
 /// record (`RoleConflict`).
 fn check_distinct(source: &Site, target: &Site) -> Result<(), ConfigError> {
@@ -188,7 +226,7 @@ fn check_distinct(source: &Site, target: &Site) -> Result<(), ConfigError> {
     }
     match (&source.endpoint, &target.endpoint) {
         (Endpoint::Standalone { address }, Endpoint::Standalone { address: other })
-            if address == other =>
+            if dialled(source, address) == dialled(target, other) =>
         {
             Err(wrong(
                 "target.standalone.address",
@@ -198,7 +236,11 @@ fn check_distinct(source: &Site, target: &Site) -> Result<(), ConfigError> {
         (
             Endpoint::Sentinel { master_name, endpoints, .. },
             Endpoint::Sentinel { master_name: other_name, endpoints: others, .. },
-        ) if master_name == other_name && endpoints.iter().any(|it| others.contains(it)) => {
+        ) if master_name == other_name
+            && endpoints.iter().any(|it| {
+                others.iter().any(|other| dialled(source, it) == dialled(target, other))
+            }) =>
+        {
             Err(wrong(
                 "target.sentinel",
                 format!(

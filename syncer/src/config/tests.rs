@@ -184,6 +184,26 @@ const BAD: &[(&str, &str, &[&str])] = &[
     (r#"listen: "127.0.0.1:9250""#, "listen: 9250", &["server.listen", "9250"]),
     (r#"server: {listen: "127.0.0.1:9250"}"#, "server: [", &["line"]),
     ("name: shanghai", "name: 'x", &["line"]),
+    (
+        "name: shanghai",
+        "name: shanghai\n  addressMap: [{announced: 'fd00::1', dial: a}]",
+        &["target.addressMap[0].announced: \"fd00::1\"", "in brackets"],
+    ),
+    (
+        "name: shanghai",
+        "name: shanghai\n  addressMap: [{announced: a, dial: 'b:0'}]",
+        &["target.addressMap[0].dial: \"b:0\"", "from 1 to 65535"],
+    ),
+    (
+        "name: shanghai",
+        "name: shanghai\n  addressMap: [{announced: a, dial: b}, {announced: A, dial: c}]",
+        &["target.addressMap[1].announced: 'A' stands there twice"],
+    ),
+    (
+        "name: shanghai",
+        "name: shanghai\n  addressMap: [{announced: a, to: b}]",
+        &["target.addressMap[0]", "unknown field `to`"],
+    ),
 ];
 
 #[test]
@@ -256,7 +276,26 @@ fn a_release_names_the_halt_that_it_is_for() {
 fn a_file_without_new_fields_is_written_as_an_older_syncer_reads_it() {
     let config: SyncerConfig = serde_yaml::from_str(SMALLEST).unwrap();
     let written = serde_yaml::to_string(&config).unwrap();
-    assert!(!written.contains("release"), "{written}");
+    assert!(!written.contains("release") && !written.contains("addressMap"), "{written}");
+}
+
+#[test]
+fn addresses_are_dialled_as_the_map_says() {
+    let mapped = "name: shanghai\n  addressMap: [{announced: redis-0.b, dial: '10.0.0.1'}]";
+    let config = parse(GOOD.replace("name: shanghai", mapped).as_bytes()).unwrap();
+    assert_eq!(config.target.addresses.peer("redis-0.b:6379").dial, "10.0.0.1:6379");
+    assert_eq!(config.source.addresses, AddressMap::default());
+    let entries = (0..65).map(|n| format!("{{announced: n{n}, dial: x}}")).collect::<Vec<_>>();
+    let many = format!("name: shanghai\n  addressMap: [{}]", entries.join(", "));
+    assert!(
+        message(&GOOD.replace("name: shanghai", &many))
+            .contains("target.addressMap: has 65 entries: give at most 64")
+    );
+    // The same names in two clusters are two sites, where they are dialled elsewhere.
+    let both = "source: {name: a, sentinel: {masterName: m, endpoints: ['s:1']}}\n\
+        target: {name: b, sentinel: {masterName: m, endpoints: ['s:1']}, addressMap: [{announced: s, dial: t}]}\n\
+        spool: {dir: /s}";
+    parse(both.as_bytes()).unwrap();
 }
 
 #[test]

@@ -59,6 +59,20 @@ pub struct EndpointConfig {
     /// Credentials for the data nodes. Left out: none are sent. Taken over while the syncer runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<AuthConfig>,
+    /// Where addresses are dialled instead, at most 64: what sentinels announce (data nodes and other sentinels), and
+    /// what is configured above, may not be reachable from here under that name. Taken over while the syncer runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub address_map: Vec<AddressMapping>,
+}
+
+/// One address that is dialled elsewhere. Reports and logs go on showing the announced one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AddressMapping {
+    /// `host:port`, or `host` for any port of it. An entry with the port counts before one without. Each once.
+    pub announced: String,
+    /// `host:port`, or `host` to keep the announced port.
+    pub dial: String,
 }
 
 /// A node at a fixed address.

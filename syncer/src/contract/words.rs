@@ -77,7 +77,7 @@ words! {
     /// Why the syncer waits. It tries again by itself, with growing pauses; nothing has been applied by halves.
     WaitReason {
         /// No connection to the source's data node. Check the node, the network and the address; if sentinels
-        /// announce addresses that cannot be reached from here, that is the cause.
+        /// announce addresses that cannot be reached from here, `addressMap` helps.
         SourceUnreachable,
         /// No connection to the target's data node. The spool goes on filling meanwhile.
         TargetUnreachable,

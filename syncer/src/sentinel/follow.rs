@@ -21,7 +21,7 @@ use super::{
     pick::{Candidate, Pick, ResolveFailure},
     voice::{self, VoiceContext},
 };
-use crate::credentials::Credentials;
+use crate::{address::AddressMap, credentials::Credentials};
 
 /// Answers lose their vote by age, which no message tells.
 const TICK: Duration = Duration::from_millis(500);
@@ -39,6 +39,8 @@ pub enum FollowTarget {
     Standalone {
         /// Its address.
         address: String,
+        /// Where addresses are dialled instead.
+        addresses: AddressMap,
     },
     /// The master of this name.
     Sentinel {
@@ -48,6 +50,8 @@ pub enum FollowTarget {
         endpoints: Vec<String>,
         /// The Sentinels' own credentials, which may differ from those of the data nodes.
         auth: AuthSource,
+        /// Where addresses are dialled instead: those of the endpoints, and all that Sentinels announce.
+        addresses: AddressMap,
     },
 }
 
@@ -79,7 +83,7 @@ pub enum Resolution {
 impl std::fmt::Debug for FollowTarget {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Standalone { address } => write!(f, "Standalone({address})"),
+            Self::Standalone { address, .. } => write!(f, "Standalone({address})"),
             Self::Sentinel { master_name, endpoints, .. } => {
                 write!(f, "Sentinel({master_name} at {endpoints:?})")
             }
@@ -175,8 +179,10 @@ impl Follower {
         }
         if target.master_name() != self.current.master_name()
             || target.endpoints() != self.current.endpoints()
+            || target.addresses() != self.current.addresses()
         {
-            // Sentinels that the old endpoints announced may belong to a deployment that was left.
+            // Sentinels that the old endpoints announced, or that were dialled elsewhere, may belong to a deployment
+            // that was left.
             info!(end = self.config.end, ?target, "following as newly configured");
             self.council = Council::new(target.endpoints(), now);
             self.voices.clear();
@@ -220,7 +226,7 @@ impl Follower {
     /// Decides, and tells if that changed anything.
     fn publish(&mut self, now: Instant) {
         let resolution = match &self.current {
-            FollowTarget::Standalone { address } => {
+            FollowTarget::Standalone { address, .. } => {
                 Resolution::Known(self.candidate(address.clone(), None, None))
             }
             FollowTarget::Sentinel { .. } => self.weigh(now),
@@ -260,7 +266,10 @@ impl Follower {
             Pick::Follow { address, config_epoch, sentinel } => {
                 Resolution::Known(self.candidate(address, Some(config_epoch), Some(sentinel)))
             }
-            Pick::Keep(last) => Resolution::Known(last),
+            Pick::Keep(last) => {
+                let dial = self.current.addresses().peer(&last.address).dial;
+                Resolution::Known(Candidate { dial, ..last })
+            }
             Pick::Wait(reason) => Resolution::Unknown { reason, message },
         }
     }
@@ -272,16 +281,17 @@ impl Follower {
         config_epoch: Option<u64>,
         sentinel: Option<String>,
     ) -> Candidate {
+        let dial = self.current.addresses().peer(&address).dial;
         match &self.last {
             Some(last) if last.address == address && last.config_epoch == config_epoch => {
-                last.clone()
+                Candidate { dial, ..last.clone() }
             }
             Some(last) if last.address == address => {
-                Candidate { address, config_epoch, sentinel, previous: last.previous.clone() }
+                Candidate { address, dial, config_epoch, sentinel, previous: last.previous.clone() }
             }
             last => {
                 let previous = last.as_ref().map(|last| last.address.clone());
-                Candidate { address, config_epoch, sentinel, previous }
+                Candidate { address, dial, config_epoch, sentinel, previous }
             }
         }
     }
@@ -292,6 +302,13 @@ impl FollowTarget {
         match self {
             Self::Standalone { .. } => None,
             Self::Sentinel { master_name, .. } => Some(master_name),
+        }
+    }
+
+    /// Where addresses are dialled instead.
+    pub fn addresses(&self) -> &AddressMap {
+        match self {
+            Self::Standalone { addresses, .. } | Self::Sentinel { addresses, .. } => addresses,
         }
     }
 

@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::address::Peer;
+
 /// What one Sentinel says now. Who does not answer has no view.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct View {
@@ -34,14 +36,23 @@ pub enum Answer {
 /// The master that is believed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
-    /// Where it is.
+    /// Where it is, as it is configured or announced.
     pub address: String,
+    /// Where it is dialled from here; the same, unless the address is mapped.
+    pub dial: String,
     /// The epoch of the configuration that names it; `None` without Sentinel.
     pub config_epoch: Option<u64>,
     /// A Sentinel that said so.
     pub sentinel: Option<String>,
     /// The address that was believed before this one.
     pub previous: Option<String>,
+}
+
+impl Candidate {
+    /// The node, to connect to.
+    pub fn peer(&self) -> Peer {
+        Peer { address: self.address.clone(), dial: self.dial.clone() }
+    }
 }
 
 /// Why no master is known. This is no word against the master that was known before.

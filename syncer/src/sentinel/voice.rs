@@ -234,7 +234,8 @@ impl VoiceContext {
     async fn connect(&self) -> Result<Connection, Failure> {
         let credentials =
             self.credentials().map_err(|message| Failure { is_refusal: true, message })?;
-        let open = Connection::open(&self.address, credentials.as_ref(), &self.connection_name);
+        let peer = self.target.borrow().addresses().peer(&self.address);
+        let open = Connection::open(&peer, credentials.as_ref(), &self.connection_name);
         Ok(open.await?)
     }
 

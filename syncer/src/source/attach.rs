@@ -39,8 +39,8 @@ impl SourceSide {
         goal: Goal,
     ) -> Result<(Connection, Follows), SourceError> {
         let link = Arc::clone(&self.link);
-        self.address = match &*self.resolution.borrow_and_update() {
-            Resolution::Known(candidate) => candidate.address.clone(),
+        self.peer = match &*self.resolution.borrow_and_update() {
+            Resolution::Known(candidate) => candidate.peer(),
             Resolution::Unknown { message, .. } => {
                 return Err(SourceError::NoMaster(message.clone()));
             }
@@ -50,11 +50,11 @@ impl SourceSide {
             None => None,
         };
         let mut connection =
-            Connection::open(&self.address, credentials.as_ref(), &link.names.reader).await?;
+            Connection::open(&self.peer, credentials.as_ref(), &link.names.reader).await?;
         self.check_role(&mut connection).await?;
         self.check_no_record(&mut connection).await?;
         link.state.clear_waiting_for(WaitSubject::Pair, &[WaitReason::RoleConflict]);
-        link.state.set_address(End::Source, &self.address);
+        link.state.set_address(End::Source, &self.peer.address);
         if matches!(link.state.phase(), Phase::Resolving) {
             link.state.set_phase(Phase::Handshaking);
         }
@@ -72,7 +72,7 @@ impl SourceSide {
     }
 
     async fn check_role(&self, connection: &mut Connection) -> Result<(), SourceError> {
-        let address = self.address.clone();
+        let address = self.peer.address.clone();
         let is_sentinel = link_is_sentinel(&self.link);
         match check_role(connection).await? {
             Role::Master { .. } => Ok(()),
@@ -90,7 +90,7 @@ impl SourceSide {
         let record = self.link.names.record.clone();
         match connection.call(&["EXISTS", &record]).await?.integer() {
             Some(0) => Ok(()),
-            _ => Err(SourceError::RoleConflict { address: self.address.clone(), record }),
+            _ => Err(SourceError::RoleConflict { address: self.peer.address.clone(), record }),
         }
     }
 
@@ -117,7 +117,7 @@ impl SourceSide {
         self.was_spool_full = false;
         tracing::info!(
             offset = from.position.offset.0,
-            address = self.address,
+            address = self.peer.address,
             "the stream goes on"
         );
         Ok(Follows::Stream(from.position.offset, from.db))

@@ -53,7 +53,7 @@ pub enum SourceError {
         /// For how long.
         seconds: u64,
     },
-    /// The source's master is another node now.
+    /// The source's master is another node now, or to be dialled elsewhere.
     #[error("the source's master changed")]
     MasterChanged,
     /// The target's side wants something else.

@@ -10,6 +10,7 @@ use tokio::{
 
 use super::info::History;
 use crate::{
+    address::Peer,
     connection::{Connection, ConnectionError},
     link::Link,
     position::Offset,
@@ -22,7 +23,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug, Default)]
 pub struct Poll {
     /// The node.
-    pub address: String,
+    pub peer: Peer,
     /// Since when it does not answer.
     pub failing_since: Option<Instant>,
     /// Its offset.
@@ -47,16 +48,16 @@ pub async fn run(
     let mut connection: Option<Connection> = None;
     loop {
         tick.tick().await;
-        let address = match &*resolution.borrow_and_update() {
-            Resolution::Known(candidate) => candidate.address.clone(),
+        let peer = match &*resolution.borrow_and_update() {
+            Resolution::Known(candidate) => candidate.peer(),
             Resolution::Unknown { .. } => continue,
         };
-        if polls.borrow().address != address {
+        if polls.borrow().peer != peer {
             connection = None;
-            polls.send_modify(|poll| *poll = Poll { address: address.clone(), ..Poll::default() });
+            polls.send_modify(|poll| *poll = Poll { peer: peer.clone(), ..Poll::default() });
         }
         let asked = Instant::now();
-        match ask(&link, &address, &mut connection).await {
+        match ask(&link, &peer, &mut connection).await {
             Ok(history) => {
                 if let Some(history) = &history {
                     note(&link, history);
@@ -64,7 +65,7 @@ pub async fn run(
                 polls.send_modify(|poll| poll.answered(history.map(|history| history.offset)));
             }
             Err(error) => {
-                tracing::debug!(%error, address, "the source did not answer INFO");
+                tracing::debug!(%error, address = peer.address, "the source did not answer INFO");
                 connection = None;
                 // Since the question, not since its time ran out: a silent cut is told within 10 s.
                 polls.send_modify(|poll| {
@@ -77,7 +78,7 @@ pub async fn run(
 
 async fn ask(
     link: &Link,
-    address: &str,
+    peer: &Peer,
     connection: &mut Option<Connection>,
 ) -> Result<Option<History>, ConnectionError> {
     let open = match connection {
@@ -85,7 +86,7 @@ async fn ask(
         None => {
             let credentials = link.config().source.auth.as_ref().and_then(|auth| auth.read().ok());
             connection
-                .insert(Connection::open(address, credentials.as_ref(), &link.names.reader).await?)
+                .insert(Connection::open(peer, credentials.as_ref(), &link.names.reader).await?)
         }
     };
     let info = open.call(&["INFO", "replication"]).await?;

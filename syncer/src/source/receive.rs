@@ -270,13 +270,13 @@ impl SourceSide {
     /// The master is still the one that Sentinel names, and the link is alive.
     fn check_source(&self, wire: &mut Wire, received: Option<Offset>) -> Result<(), SourceError> {
         if let Resolution::Known(candidate) = &*self.resolution.borrow()
-            && candidate.address != self.address
+            && candidate.peer() != self.peer
         {
             return Err(SourceError::MasterChanged);
         }
         let silence = wire.last_bytes.elapsed();
         let poll = self.poll.borrow();
-        let is_poll_of_this = poll.address == self.address;
+        let is_poll_of_this = poll.peer == self.peer;
         let is_gone =
             is_poll_of_this && poll.failing_since.is_some_and(|since| since.elapsed() >= SILENCE);
         // The source has more, and nothing comes of it.
@@ -285,7 +285,7 @@ impl SourceSide {
         let is_stuck = wire.ahead_since.is_some_and(|since| since.elapsed() >= SILENCE);
         if silence > SILENCE_MAX || (silence >= SILENCE && (is_gone || is_stuck)) {
             return Err(SourceError::Silent {
-                address: self.address.clone(),
+                address: self.peer.address.clone(),
                 seconds: silence.as_secs(),
             });
         }
@@ -301,7 +301,7 @@ impl SourceSide {
         match timeout(SILENCE, wire.write.write_all(&command)).await {
             Ok(result) => Ok(result.map_err(ConnectionError::Io)?),
             Err(_) => Err(SourceError::Silent {
-                address: self.address.clone(),
+                address: self.peer.address.clone(),
                 seconds: SILENCE.as_secs(),
             }),
         }

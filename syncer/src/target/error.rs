@@ -32,7 +32,7 @@ pub enum TargetError {
         /// The node.
         address: String,
     },
-    /// The target's master is another node now.
+    /// The target's master is another node now, or to be dialled elsewhere.
     #[error("the target's master changed")]
     MasterChanged,
     /// A whole batch was refused; nothing of it was applied.

@@ -18,6 +18,7 @@ use tokio::{
 
 use super::error::TargetError;
 use crate::{
+    address::Peer,
     connection::{Connection, ConnectionError},
     contract::WaitReason,
     record::Record,
@@ -114,7 +115,7 @@ pub enum Outcome {
 /// A connection under guard.
 pub struct GuardedConnection {
     stream: TcpStream,
-    address: String,
+    peer: Peer,
     record_key: String,
     input: Vec<u8>,
     at: usize,
@@ -126,14 +127,14 @@ impl GuardedConnection {
     /// Takes an open connection over. `WATCH` is not sent yet.
     pub fn new(
         connection: Connection,
-        address: &str,
+        peer: &Peer,
         record_key: &str,
         state: Arc<LinkState>,
     ) -> Self {
         let (stream, input) = connection.into_parts();
         Self {
             stream,
-            address: address.to_owned(),
+            peer: peer.clone(),
             record_key: record_key.to_owned(),
             input,
             at: 0,
@@ -144,7 +145,7 @@ impl GuardedConnection {
 
     /// The node at the other end.
     pub fn address(&self) -> &str {
-        &self.address
+        &self.peer.address
     }
 
     /// Starts the watch and compares: `Err(RecordChanged)` if the record is not what we wrote.
@@ -366,12 +367,12 @@ impl GuardedConnection {
     /// An answer is owed for long: tells it, and gives up if the node is gone.
     async fn check_silence(&self, since: Instant) -> Result<(), TargetError> {
         let seconds = since.elapsed().as_secs();
-        if since.elapsed() > SILENCE_MAX || !answers(&self.address).await {
+        if since.elapsed() > SILENCE_MAX || !answers(&self.peer.dial).await {
             return Err(TargetError::Silent { seconds });
         }
         let message = format!(
             "{} answers, but not to a batch, for {seconds} s: writes are held there",
-            self.address
+            self.peer.address
         );
         self.state.set_waiting(WaitReason::TargetBusy, message);
         Ok(())

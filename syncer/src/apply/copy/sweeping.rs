@@ -24,7 +24,7 @@ impl Applier {
         &mut self,
         attached: &mut Attached,
     ) -> Result<(), TargetError> {
-        self.check_master(&attached.address)?;
+        self.check_master(&attached.peer)?;
         while self.is_paused() && !self.link.is_shutting_down() {
             self.wait(attached, Duration::from_secs(1)).await?;
         }
@@ -45,7 +45,7 @@ impl Applier {
         let state = std::sync::Arc::clone(&self.link.state);
         state.full_copy_phase(contract::CopyPhase::Sweeping);
         // The reader was idle while keys were restored: a target with a client timeout has closed it.
-        attached.reader = self.open_reader(&attached.address).await?;
+        attached.reader = self.open_reader(&attached.peer).await?;
         let mut count = SweepCount::default();
         let mut walk = Walk::start(&mut attached.reader).await?;
         while let Some((db, page)) = walk.page(&mut attached.reader).await? {

@@ -66,6 +66,7 @@ impl Room {
 fn last(address: &str, epoch: u64) -> Option<Candidate> {
     Some(Candidate {
         address: address.into(),
+        dial: address.into(),
         config_epoch: Some(epoch),
         sentinel: None,
         previous: None,

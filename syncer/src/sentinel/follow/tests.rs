@@ -69,13 +69,18 @@ async fn eventually(what: &str, mut is_it: impl FnMut() -> bool) {
     timeout(DEADLINE, waiting).await.unwrap_or_else(|_| panic!("{what}"));
 }
 
+fn standalone(address: &str) -> FollowTarget {
+    FollowTarget::Standalone { address: address.into(), addresses: AddressMap::default() }
+}
+
 fn at(endpoints: &[&FakeSentinel]) -> FollowTarget {
     with_auth(endpoints, Arc::new(|| Ok(None)))
 }
 
 fn with_auth(endpoints: &[&FakeSentinel], auth: AuthSource) -> FollowTarget {
     let endpoints = endpoints.iter().map(|sentinel| sentinel.address.clone()).collect();
-    FollowTarget::Sentinel { master_name: "mymaster".into(), endpoints, auth }
+    let addresses = AddressMap::default();
+    FollowTarget::Sentinel { master_name: "mymaster".into(), endpoints, auth, addresses }
 }
 
 /// Three that know each other and agree.
@@ -96,9 +101,9 @@ async fn three(host: &str, epoch: u64) -> [FakeSentinel; 3] {
 
 #[tokio::test]
 async fn standalone_is_known_at_once_and_may_become_another() {
-    let mut following = Following::start(FollowTarget::Standalone { address: "a:1".into() });
+    let mut following = Following::start(standalone("a:1"));
     assert_eq!(master(&following.resolution.borrow()), Some("a:1"));
-    following.target.send_replace(FollowTarget::Standalone { address: "b:1".into() });
+    following.target.send_replace(standalone("b:1"));
     let candidate = following.until_known("b:1").await;
     assert_eq!((candidate.config_epoch, candidate.previous.as_deref()), (None, Some("a:1")));
 }
@@ -117,6 +122,7 @@ async fn switch_is_followed_through_a_sentinel_that_was_only_announced() {
     let candidate = following.until_known("b:6380").await;
     let expected = Candidate {
         address: "b:6380".into(),
+        dial: "b:6380".into(),
         config_epoch: Some(2),
         sentinel: Some(s2.address.clone()),
         previous: Some("a:6379".into()),
@@ -124,6 +130,40 @@ async fn switch_is_followed_through_a_sentinel_that_was_only_announced() {
     assert_eq!(candidate, expected);
     // The two others still tell the old one, and are outvoted by the epoch.
     following.stays(&[&s0, &s1], "b:6380").await;
+}
+
+fn mapped(target: FollowTarget, entries: &[(&str, &str)]) -> FollowTarget {
+    let mut map = AddressMap::default();
+    for (announced, dial) in entries {
+        map.insert(announced.parse().unwrap(), dial.parse().unwrap());
+    }
+    match target {
+        FollowTarget::Sentinel { master_name, endpoints, auth, .. } => {
+            FollowTarget::Sentinel { master_name, endpoints, auth, addresses: map }
+        }
+        FollowTarget::Standalone { address, .. } => {
+            FollowTarget::Standalone { address, addresses: map }
+        }
+    }
+}
+
+#[tokio::test]
+async fn announced_addresses_are_dialled_as_the_map_says_and_told_as_they_are_announced() {
+    let [s0, s1] = [
+        FakeSentinel::start("id-0", Some(("a", 6379, 1))).await,
+        FakeSentinel::start("id-1", Some(("a", 6379, 1))).await,
+    ];
+    // An address that nobody has (RFC 5737).
+    s0.script().others = vec![("id-1".into(), "192.0.2.1:26379".into())];
+    let map = [("192.0.2.1:26379", s1.address.as_str()), ("a", "10.0.0.1")];
+    let mut following = Following::start(mapped(at(&[&s0]), &map));
+    let candidate = following.until_known("a:6379").await;
+    assert_eq!(candidate.dial, "10.0.0.1:6379");
+    eventually("the other is asked", || s1.script().poll_count > 0).await;
+    // A changed map is taken over, with the master staying the same.
+    following.target.send_replace(mapped(at(&[&s0]), &[("a", "10.0.0.2:1")]));
+    let is_it = |now: &Resolution| matches!(now, Resolution::Known(it) if it.dial == "10.0.0.2:1");
+    following.until("the other way", is_it).await;
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ fn last(text: &str) -> Option<Candidate> {
     let (address, epoch) = text.split_once('@')?;
     Some(Candidate {
         address: address.into(),
+        dial: address.into(),
         config_epoch: epoch.parse().ok(),
         sentinel: Some("earlier".into()),
         previous: None,
