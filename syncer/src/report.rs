@@ -24,8 +24,9 @@ use crate::{
     state::LinkState,
 };
 
-/// How long a report is held back while nothing changes. Below the 60 s after which proxies commonly give up.
-const LONG_POLL: Duration = Duration::from_secs(30);
+/// How long a report is held back at most while nothing changes, in seconds. Below the 60 s after which proxies
+/// commonly give up; a reader that wants to notice a syncer that hangs asks for less.
+const WAIT_MAX: u64 = 30;
 /// What the end of the process grants to answers under way.
 const STOP_GRACE: Duration = Duration::from_secs(1);
 
@@ -59,25 +60,25 @@ struct Context {
     state: Arc<LinkState>,
     metrics: Metrics,
     stopping: Shutdown,
-    long_poll: Duration,
+    wait_max: Duration,
 }
 
 /// Binds the address and serves until [`ReportServer::stop`].
 pub async fn serve(listen: SocketAddr, state: Arc<LinkState>) -> Result<ReportServer, ReportError> {
-    serve_with(listen, state, LONG_POLL).await
+    serve_with(listen, state, Duration::from_secs(WAIT_MAX)).await
 }
 
 async fn serve_with(
     listen: SocketAddr,
     state: Arc<LinkState>,
-    long_poll: Duration,
+    wait_max: Duration,
 ) -> Result<ReportServer, ReportError> {
     let bind = |source| ReportError::Bind { address: listen, source };
     let listener = TcpListener::bind(listen).await.map_err(bind)?;
     let address = listener.local_addr().map_err(bind)?;
     let metrics = Metrics::new(Arc::clone(&state)).map_err(ReportError::Metrics)?;
     let (stop, stopping) = Shutdown::manual();
-    let context = Context { state, metrics, stopping: stopping.clone(), long_poll };
+    let context = Context { state, metrics, stopping: stopping.clone(), wait_max };
     let server = axum::serve(BoundedListener::new(listener), router(context))
         .with_graceful_shutdown(async move { stopping.requested().await });
     let task = tokio::spawn(async move {
@@ -119,25 +120,43 @@ fn router(context: Context) -> Router {
 #[derive(Deserialize)]
 struct ReportQuery {
     since: Option<String>,
+    wait: Option<String>,
 }
 
-async fn report(
-    State(context): State<Arc<Context>>,
-    Query(query): Query<ReportQuery>,
-) -> Json<SyncReport> {
+/// Seconds; `None` if they are no number from 1 to [`WAIT_MAX`].
+fn seconds(text: &str) -> Option<Duration> {
+    let is_number = !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit());
+    let seconds = text.parse().ok().filter(|seconds| is_number && (1..=WAIT_MAX).contains(seconds));
+    seconds.map(Duration::from_secs)
+}
+
+async fn report(State(context): State<Arc<Context>>, Query(query): Query<ReportQuery>) -> Response {
+    let wait = match query.wait.as_deref() {
+        None => context.wait_max,
+        Some(text) => match seconds(text) {
+            Some(wait) => wait.min(context.wait_max),
+            None => {
+                let text: String = text.chars().take(20).collect();
+                let message = format!(
+                    "wait: {text:?} is out of range: give whole seconds from 1 to {WAIT_MAX}\n"
+                );
+                return (StatusCode::BAD_REQUEST, message).into_response();
+            }
+        },
+    };
     if let Some(since) = query.since {
-        until_changed(&context, &since).await;
+        until_changed(&context, &since, wait).await;
     }
-    Json(context.state.snapshot())
+    Json(context.state.snapshot()).into_response()
 }
 
 /// Returns at once if the reader's revision is not the current one (another process's never is).
-async fn until_changed(context: &Context, since: &str) {
+async fn until_changed(context: &Context, since: &str, wait: Duration) {
     let mut revisions = context.state.revisions();
     let is_other = revisions.wait_for(|_| context.state.current_revision() != since);
     tokio::select! {
         // A change and the time limit lead to the same answer, so their rank does not matter.
-        _ = timeout(context.long_poll, is_other) => {}
+        _ = timeout(wait, is_other) => {}
         // The process ends: readers get the last state instead of a cut connection.
         () = context.stopping.requested() => {}
     }

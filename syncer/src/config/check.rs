@@ -345,7 +345,7 @@ fn listen_address(text: &str) -> Result<SocketAddr, ConfigError> {
     text.parse().map_err(|_| {
         wrong(
             "server.listen",
-            format!("{text:?} is no address: give an IP address and a port, such as 127.0.0.1:9250 or 0.0.0.0:9250"),
+            format!("{text:?} is no address: give an IP address and a port, such as 127.0.0.1:9250, 0.0.0.0:9250 or [::]:9250"),
         )
     })
 }

@@ -61,6 +61,14 @@ fn what_is_left_out_has_the_documented_default() {
 }
 
 #[test]
+fn addresses_of_both_families_can_be_listened_at() {
+    for listen in ["0.0.0.0:9250", "[::]:9250", "[::1]:0", "127.0.0.1:9250"] {
+        let text = GOOD.replace(r#"listen: "127.0.0.1:9250""#, &format!("listen: '{listen}'"));
+        assert_eq!(parse(text.as_bytes()).unwrap().listen, listen.parse().unwrap());
+    }
+}
+
+#[test]
 fn the_contract_is_written_as_it_is_read() {
     let config: SyncerConfig = serde_yaml::from_str(GOOD).unwrap();
     let written = serde_yaml::to_string(&config).unwrap();

@@ -72,6 +72,47 @@ async fn a_long_poll_ends_without_a_change_when_its_time_is_up() {
 }
 
 #[tokio::test]
+async fn a_reader_chooses_how_long_its_poll_may_take() {
+    let (state, server) = start(LIMIT * 10).await;
+    let (address, since) = (server.address(), state.current_revision());
+    let began = Instant::now();
+    let report = get_report(address, &format!("?since={since}&wait=1")).await;
+    assert_eq!(report.revision, since);
+    assert!((Duration::from_secs(1)..LIMIT).contains(&began.elapsed()));
+    assert_eq!(get_report(address, "?wait=30").await.revision, since);
+    for wait in ["0", "31", "-1", "+1", "1.5", "x", "", "99999999999999999999"] {
+        let path = format!("/report?since={since}&wait={wait}");
+        let (status, body) = request(address, "GET", &path).await;
+        assert_eq!(status, 400, "{wait}");
+        assert!(body.contains("wait") && body.contains("from 1 to 30"), "{body}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn both_families_are_listened_at() {
+    for listen in ["0.0.0.0:0", "[::]:0", "[::1]:0"] {
+        let listen: SocketAddr = listen.parse().unwrap();
+        if listen.is_ipv6() && std::net::TcpListener::bind("[::1]:0").is_err() {
+            println!("this machine has no IPv6: {listen} is left out");
+            continue;
+        }
+        let server = serve(listen, Arc::new(state())).await.unwrap();
+        let port = server.address().port();
+        let mut hosts = vec![if listen.is_ipv6() { "[::1]" } else { "127.0.0.1" }];
+        if listen.to_string().starts_with("[::]") {
+            // Where the system does not say otherwise (net.ipv6.bindv6only), it is both families' address.
+            hosts.push("127.0.0.1");
+        }
+        for host in hosts {
+            let address = format!("{host}:{port}").parse().unwrap();
+            assert_eq!(request(address, "GET", "/healthz").await.0, 200, "{listen} {host}");
+        }
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn the_end_of_the_process_answers_long_polls() {
     let (state, server) = start(LIMIT * 10).await;
     let address = server.address();
@@ -105,6 +146,11 @@ async fn probes_and_metrics_are_served_and_nothing_else() {
     assert_eq!((status, reason.as_str()), (503, "Resolving\n"));
     state.set_phase(Phase::Streaming);
     assert_eq!(request(address, "GET", "/readyz").await.0, 200);
+    // A wait and a halt are no reason to kill the process: only readiness tells them.
+    state.set_waiting(WaitReason::TargetUnreachable, "gone");
+    assert_eq!(request(address, "GET", "/readyz").await.0, 503);
+    assert_eq!(request(address, "GET", "/healthz").await.0, 200);
+    state.clear_waiting(WaitSubject::Target);
     let (status, text) = request(address, "GET", "/metrics").await;
     assert_eq!(status, 200);
     assert!(text.contains("redissync_phase{phase=\"Streaming\"} 1"), "{text}");
