@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use redissync_syncer::{
     contract::{
-        CopyPhase, FullCopyReason, HaltReason, Phase, REPORT_VERSION, Topology, WaitReason,
+        CopyPhase, FullCopyReason, HaltReason, Phase, REPORT_VERSION, Topology, WaitEnd, WaitReason,
     },
     metrics,
 };
@@ -39,6 +39,8 @@ fn main() -> io::Result<()> {
     words(&mut out, "Reasons of a full copy", "`links[].fullCopies.lastReason`.", copies)?;
     let parts = CopyPhase::ALL.iter().map(|word| (word.as_str(), word.description()));
     words(&mut out, "Parts of a full copy", "`links[].fullCopies.progress.phase`.", parts)?;
+    let ends = WaitEnd::ALL.iter().map(|word| (word.as_str(), word.description()));
+    words(&mut out, "Ends", "`waits[].end`: which end a wait concerns.", ends)?;
     let topologies = Topology::ALL.iter().map(|word| (word.as_str(), word.description()));
     words(
         &mut out,

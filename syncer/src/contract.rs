@@ -21,4 +21,6 @@ pub use sync_report::{
     Offsets, Owner, REPORT_VERSION, RecordPosition, SpoolUse, SyncReport, WaitingFor,
 };
 pub use timestamp::Timestamp;
-pub use words::{CopyPhase, FullCopyReason, HaltReason, Phase, Topology, Verification, WaitReason};
+pub use words::{
+    CopyPhase, FullCopyReason, HaltReason, Phase, Topology, Verification, WaitEnd, WaitReason,
+};

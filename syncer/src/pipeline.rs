@@ -23,7 +23,7 @@ use crate::{
     shutdown::Shutdown,
     source::{SourceSide, poll},
     spool::{Spool, SpoolError, SpoolOptions},
-    state::{LinkState, WaitSubject},
+    state::{End, LinkState, WaitSubject},
 };
 
 /// How often lag and the spool's size are shown.
@@ -62,6 +62,8 @@ pub async fn run(context: PipelineContext) -> Result<(), PipelineError> {
     let target = follow(&config, "target", |config| &config.target, &link.names.reader);
     let (polls, poll_receiver) = watch::channel(poll::Poll::default());
     let mut helpers = JoinSet::new();
+    helpers.spawn(show_epoch(Arc::clone(&state), End::Source, source.clone()));
+    helpers.spawn(show_epoch(Arc::clone(&state), End::Target, target.clone()));
     helpers.spawn(poll::run(Arc::clone(&link), source.clone(), polls));
     helpers.spawn(show(Arc::clone(&link), poll_receiver.clone()));
     let applier = tokio::spawn(Applier::new(Arc::clone(&link), target, nonce).run());
@@ -165,6 +167,18 @@ fn follow_target(site: &Site) -> FollowTarget {
 
 fn read(auth: Option<&Auth>) -> Result<Option<Credentials>, String> {
     auth.map(|auth| auth.read().map_err(|error| crate::apply::chain(&error))).transpose()
+}
+
+/// Shows the epoch under which an end's master is named. While nobody can tell, the last one stays.
+async fn show_epoch(state: Arc<LinkState>, end: End, mut resolution: watch::Receiver<Resolution>) {
+    loop {
+        if let Resolution::Known(candidate) = &*resolution.borrow_and_update() {
+            state.set_epoch(end, candidate.config_epoch);
+        }
+        if resolution.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+    }
 }
 
 /// Shows lag, phase and the spool's size while they change.

@@ -1,5 +1,5 @@
 //! Follows the configuration file while the syncer runs. `paused`, `release`, addresses and credentials are
-//! taken over; every other change is named in the log and waits for a restart; a file that cannot be used changes nothing.
+//! taken over; every other change is named in log and report and waits for a restart; a file that cannot be used changes nothing.
 //!
 //! The content is polled: watches on files miss what Kubernetes does to a mounted ConfigMap (it swaps a
 //! symbolic link two levels up), and one read of a small file each second costs nothing.
@@ -13,18 +13,26 @@ use std::{
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use crate::config::{self, ConfigError, Site, ValidatedConfig};
+use crate::{
+    config::{self, ConfigError, Endpoint, Site, ValidatedConfig},
+    state::LinkState,
+};
 
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Starts the task; it ends when nobody holds the receiver any more. Needs a runtime.
-pub fn watch(path: PathBuf, initial: ValidatedConfig) -> watch::Receiver<Arc<ValidatedConfig>> {
-    watch_every(path, initial, POLL_INTERVAL)
+pub fn watch(
+    path: PathBuf,
+    initial: ValidatedConfig,
+    state: Arc<LinkState>,
+) -> watch::Receiver<Arc<ValidatedConfig>> {
+    watch_every(path, initial, state, POLL_INTERVAL)
 }
 
 fn watch_every(
     path: PathBuf,
     initial: ValidatedConfig,
+    state: Arc<LinkState>,
     interval: Duration,
 ) -> watch::Receiver<Arc<ValidatedConfig>> {
     let (sender, receiver) = watch::channel(Arc::new(initial));
@@ -34,7 +42,7 @@ fn watch_every(
             // Compared with what was loaded at the start too: it may have changed in between.
             let content = read(&path).await;
             if seen.as_ref() != Some(&content) {
-                take_over(&sender, &content);
+                take_over(&sender, &content, &state);
                 seen = Some(content);
             }
             tokio::time::sleep(interval).await;
@@ -60,7 +68,11 @@ fn with_source(err: &ConfigError) -> String {
     }
 }
 
-fn take_over(sender: &watch::Sender<Arc<ValidatedConfig>>, content: &Result<Vec<u8>, String>) {
+fn take_over(
+    sender: &watch::Sender<Arc<ValidatedConfig>>,
+    content: &Result<Vec<u8>, String>,
+    state: &LinkState,
+) {
     let parsed = match content {
         Ok(content) => config::parse(content).map_err(|err| err.to_string()),
         Err(err) => Err(err.clone()),
@@ -69,6 +81,7 @@ fn take_over(sender: &watch::Sender<Arc<ValidatedConfig>>, content: &Result<Vec<
         Ok(wanted) => wanted,
         Err(error) => {
             warn!(error, "the changed configuration cannot be used, the old one stays");
+            state.set_config_error(Some(error));
             return;
         }
     };
@@ -78,6 +91,8 @@ fn take_over(sender: &watch::Sender<Arc<ValidatedConfig>>, content: &Result<Vec<
         let fields = ignored.join(", ");
         warn!(fields, "a change of these needs a restart, until then the old values stay");
     }
+    state.set_config_error(None);
+    state.set_pending_restart(ignored);
     if merged != *current {
         info!(paused = merged.paused, "the changed configuration is taken over");
         sender.send_replace(Arc::new(merged));
@@ -123,7 +138,12 @@ fn merge_site(
     let is_same_name = wanted.name == current.name;
     let is_same_data = wanted.endpoint.is_same_identity(&current.endpoint);
     note(&format!("{field}.name"), !is_same_name);
-    note(&format!("{field} (topology or masterName)"), !is_same_data);
+    let identity = match (&wanted.endpoint, &current.endpoint) {
+        (Endpoint::Sentinel { .. }, Endpoint::Sentinel { .. }) => "sentinel.masterName",
+        (Endpoint::Sentinel { .. }, Endpoint::Standalone { .. }) => "sentinel",
+        (Endpoint::Standalone { .. }, _) => "standalone",
+    };
+    note(&format!("{field}.{identity}"), !is_same_data);
     if is_same_name && is_same_data { wanted } else { current.clone() }
 }
 
@@ -153,12 +173,12 @@ mod tests {
             ("name: a,", "name: a, auth: {passwordFile: /p},", true, ""),
             ("name: a,", "name: a, addressMap: [{announced: a, dial: x}],", true, ""),
             ("name: a", "name: c", false, "source.name"),
-            ("masterName: m", "masterName: n", false, "target (topology or masterName)"),
+            ("masterName: m", "masterName: n", false, "target.sentinel.masterName"),
             (
                 "standalone: {address: 'a:1'}",
                 "sentinel: {masterName: m, endpoints: ['a:1']}",
                 false,
-                "source (topology or masterName)",
+                "source.sentinel",
             ),
             ("dir: /s", "dir: /t", false, "spool"),
             ("dir: /s", "dir: /s, maxBytes: 1Gi", false, "spool"),
@@ -201,7 +221,8 @@ mod tests {
         fs::write(&two, INITIAL.replace("false", "true")).unwrap();
         symlink(&one, &path).unwrap();
         let poll = Duration::from_millis(5);
-        let mut receiver = watch_every(path.clone(), parsed(INITIAL), poll);
+        let state = Arc::new(LinkState::new(&parsed(INITIAL), "n".to_owned()));
+        let mut receiver = watch_every(path.clone(), parsed(INITIAL), Arc::clone(&state), poll);
 
         let swapped = directory.path().join("swap");
         symlink(&two, &swapped).unwrap();
@@ -212,12 +233,21 @@ mod tests {
             fs::write(&two, broken).unwrap();
             let quiet = tokio::time::timeout(poll * 20, receiver.changed()).await;
             assert!(quiet.is_err(), "{broken}");
+            assert!(state.snapshot().config_error.is_some(), "{broken}");
         }
+        // As an operator of a newer version may write it: refused whole, and told.
+        fs::write(&two, format!("{INITIAL}novelty: 1\n")).unwrap();
+        assert!(tokio::time::timeout(poll * 20, receiver.changed()).await.is_err());
+        let error = state.snapshot().config_error.unwrap();
+        assert!(error.contains("unknown field `novelty`"), "{error}");
         fs::remove_file(&two).unwrap();
         assert!(tokio::time::timeout(poll * 20, receiver.changed()).await.is_err());
+        assert!(state.snapshot().config_error.unwrap().contains("failed to read"));
 
-        fs::write(&two, INITIAL.replace("a:1", "moved:1")).unwrap();
+        fs::write(&two, INITIAL.replace("a:1", "moved:1").replace("/s", "/t")).unwrap();
         until(&mut receiver, |config| !config.paused).await;
+        let report = state.snapshot();
+        assert_eq!((report.config_error, report.pending_restart), (None, vec!["spool".to_owned()]));
         let address = receiver.borrow().source.endpoint.clone();
         assert_eq!(address, parsed(&INITIAL.replace("a:1", "moved:1")).source.endpoint);
     }

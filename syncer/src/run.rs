@@ -91,7 +91,7 @@ async fn run_until(
     let (listen, drain) = (config.listen, config.drain);
     let state = Arc::new(LinkState::new(&config, nonce()?));
     let server = report::serve(listen, Arc::clone(&state)).await.map_err(RunError::Report)?;
-    let config = reload::watch(path, config);
+    let config = reload::watch(path, config, Arc::clone(&state));
     let numbers = tokio::spawn(publish_numbers(Arc::clone(&state)));
     let pause = tokio::spawn(show_pause(config.clone(), Arc::clone(&state)));
 

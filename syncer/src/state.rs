@@ -15,7 +15,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
-use self::{copy::CopyState, gauge::LagGauge, parts::Parts};
+use self::{
+    copy::CopyState,
+    gauge::LagGauge,
+    parts::{EndParts, Parts, end_of},
+};
 pub use self::{
     gauge::{Count, Counts, Ladder, Rung},
     numbers::{NUMBERS_INTERVAL, publish_numbers},
@@ -26,10 +30,13 @@ use crate::{
     contract::{
         CopyPhase, DataVerified, EndReport, FullCopyReason, Halt, HaltReason, LinkReport, Owner,
         Phase, REPORT_VERSION, RecordPosition, SpoolUse, SyncReport, Timestamp, Verification,
-        WaitReason, WaitingFor,
+        WaitEnd, WaitReason, WaitingFor,
     },
     position::{DbIndex, Position},
 };
+
+/// Field, problem and remedy of every error of ours fit.
+const CONFIG_ERROR_LENGTH_MAX: usize = 1000;
 
 /// One end of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,10 +138,12 @@ impl LinkState {
                 reason: WaitReason::Unknown,
                 message: String::new(),
                 since: Timestamp::now(),
+                end: WaitEnd::Unknown,
             });
             let is_new = slot.reason != reason;
             if is_new {
                 slot.reason = reason;
+                slot.end = end_of(reason);
                 slot.since = Timestamp::now();
             }
             slot.message.clone_from(&message);
@@ -242,12 +251,39 @@ impl LinkState {
         let address = Some(address.to_string());
         self.change(|parts| {
             let (place, count) = match end {
-                End::Source => (&mut parts.source_address, &self.counts.source_failovers),
-                End::Target => (&mut parts.target_address, &self.counts.target_failovers),
+                End::Source => (&mut parts.source.address, &self.counts.source_failovers),
+                End::Target => (&mut parts.target.address, &self.counts.target_failovers),
             };
             count.add(u64::from(place.is_some() && *place != address));
             replace(place, address)
         });
+    }
+
+    /// The config epoch under which the sentinels name an end's master.
+    pub fn set_epoch(&self, end: End, epoch: Option<u64>) {
+        self.change(|parts| replace(&mut parts.end(end).epoch, epoch));
+    }
+
+    /// Whether an end's node answers, as asked regularly; else why not. Only the turn of it is a change of state.
+    pub fn set_answer(&self, end: End, answer: Result<(), String>) {
+        self.change(|parts| {
+            let place = &mut parts.end(end).answer;
+            let is_turn = place.as_ref().map(Result::is_ok) != Some(answer.is_ok());
+            *place = Some(answer);
+            is_turn
+        });
+    }
+
+    /// What became of the configuration's file: why it cannot be used, and what of it waits for a restart.
+    pub fn set_config_error(&self, error: Option<String>) {
+        // It may quote a value as long as the file may be.
+        let error = error.map(|error| error.chars().take(CONFIG_ERROR_LENGTH_MAX).collect());
+        self.change(|parts| replace(&mut parts.config_error, error));
+    }
+
+    /// The fields of the configuration's file whose change waits for a restart.
+    pub fn set_pending_restart(&self, fields: Vec<String>) {
+        self.change(|parts| replace(&mut parts.pending_restart, fields));
     }
 
     /// The record's position. A number: it changes with each batch.
@@ -335,8 +371,8 @@ impl LinkState {
         // never misses a change (it may be woken once too often).
         let revision = *self.revision.borrow();
         let parts = self.parts();
-        let source = EndReport { address: parts.source_address.clone(), ..self.source.clone() };
-        let target = EndReport { address: parts.target_address.clone(), ..self.target.clone() };
+        let source = end_now(&self.source, &parts.source, parts.waits.get(&WaitSubject::Source));
+        let target = end_now(&self.target, &parts.target, parts.waits.get(&WaitSubject::Target));
         let link = LinkReport {
             link: "0".to_owned(),
             source,
@@ -363,9 +399,12 @@ impl LinkState {
             pair_id: self.pair_id.clone(),
             phase: parts.shown_phase(),
             waiting_for: parts.waits.values().next().cloned(),
+            waits: parts.waits.values().cloned().collect(),
             halt: parts.halt.clone(),
             data_verified: parts.data_verified,
             paused: parts.paused,
+            config_error: parts.config_error.clone(),
+            pending_restart: parts.pending_restart.clone(),
             owner: parts.owner.clone(),
             links: vec![link],
         }
@@ -413,7 +452,20 @@ fn replace<T: PartialEq>(place: &mut T, value: T) -> bool {
 }
 
 fn end_report(site: &Site) -> EndReport {
-    EndReport { name: site.name.clone(), address: None, topology: site.endpoint.topology() }
+    EndReport {
+        name: site.name.clone(),
+        address: None,
+        topology: site.endpoint.topology(),
+        reachable: None,
+        last_error: None,
+        epoch: None,
+    }
+}
+
+fn end_now(end: &EndReport, parts: &EndParts, wait: Option<&WaitingFor>) -> EndReport {
+    let (reachable, last_error) = parts.reachable(wait);
+    let (address, epoch) = (parts.address.clone(), parts.epoch);
+    EndReport { address, reachable, last_error, epoch, ..end.clone() }
 }
 
 #[cfg(test)]

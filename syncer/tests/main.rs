@@ -13,5 +13,6 @@ mod pair;
 mod refusal;
 mod release;
 mod secrets;
+mod told;
 mod versions;
 mod wait;

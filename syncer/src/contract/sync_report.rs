@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     timestamp::Timestamp,
-    words::{CopyPhase, FullCopyReason, HaltReason, Phase, Topology, Verification, WaitReason},
+    words::{
+        CopyPhase, FullCopyReason, HaltReason, Phase, Topology, Verification, WaitEnd, WaitReason,
+    },
 };
 
 /// The version of the contract that this crate writes. It grows only when a field changes its meaning, which
@@ -28,14 +30,25 @@ pub struct SyncReport {
     pub pair_id: String,
     /// What the syncer is doing.
     pub phase: Phase,
-    /// What it waits for, if it does. Waits for both ends at once show the target's; the metrics show all.
+    /// What it waits for, if it does: the first of `waits`.
     pub waiting_for: Option<WaitingFor>,
+    /// Everything that it waits for now, what tells most first: the pair as a whole, the target, the source, the spool,
+    /// a pause. At most one of each.
+    #[serde(default)]
+    pub waits: Vec<WaitingFor>,
     /// What it halted at, if it did.
     pub halt: Option<Halt>,
     /// Whether the target's data are known to be right.
     pub data_verified: DataVerified,
     /// Whether the configuration says `paused`.
     pub paused: bool,
+    /// Why the configuration's file, as it is now, cannot be taken over, if it cannot (a field that this version does
+    /// not know, for one): what was read before stays.
+    #[serde(default)]
+    pub config_error: Option<String>,
+    /// The fields of the file whose change waits for a restart.
+    #[serde(default)]
+    pub pending_restart: Vec<String>,
     /// Who may write to the target, as this syncer last read or wrote it; `null` before it did.
     pub owner: Option<Owner>,
     /// One entry per source node that is read (one for standalone and sentinel).
@@ -52,6 +65,9 @@ pub struct WaitingFor {
     pub message: String,
     /// Since when it waits for this reason.
     pub since: Timestamp,
+    /// Which end it concerns.
+    #[serde(default)]
+    pub end: WaitEnd,
 }
 
 /// A halt; it ends when a human releases it.
@@ -131,6 +147,17 @@ pub struct EndReport {
     pub address: Option<String>,
     /// How the site's nodes are found.
     pub topology: Topology,
+    /// Whether a data node of this end answers now, be it with a refusal (`waits` tells that); `null` before any was
+    /// asked.
+    #[serde(default)]
+    pub reachable: Option<bool>,
+    /// Why not, while it is not reachable.
+    #[serde(default)]
+    pub last_error: Option<String>,
+    /// The config epoch under which the sentinels name the master: it grows with each failover of the site. `null`
+    /// without sentinels, and before they were asked.
+    #[serde(default)]
+    pub epoch: Option<u64>,
 }
 
 /// A place in a source's history, with the database selected there.

@@ -215,6 +215,25 @@ words! {
 }
 
 words! {
+    /// Which end a wait concerns.
+    WaitEnd {
+        /// The site that is read, or the way to it.
+        Source,
+        /// The site that is written, or the way to it.
+        Target,
+        /// The syncer itself: its spool, its configuration.
+        Neither,
+    }
+}
+
+impl Default for WaitEnd {
+    /// What an older syncer does not say.
+    fn default() -> Self {
+        Self::Unknown
+    }
+}
+
+words! {
     /// How a site's nodes are found.
     Topology {
         /// One node at a fixed address.

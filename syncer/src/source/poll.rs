@@ -11,10 +11,12 @@ use tokio::{
 use super::info::History;
 use crate::{
     address::Peer,
+    apply::chain,
     connection::{Connection, ConnectionError},
     link::Link,
     position::Offset,
     sentinel::follow::Resolution,
+    state::End,
 };
 
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -62,11 +64,16 @@ pub async fn run(
                 if let Some(history) = &history {
                     note(&link, history);
                 }
+                link.state.set_answer(End::Source, Ok(()));
                 polls.send_modify(|poll| poll.answered(history.map(|history| history.offset)));
             }
             Err(error) => {
                 tracing::debug!(%error, address = peer.address, "the source did not answer INFO");
                 connection = None;
+                // A refusal is an answer: that it passes is waited for elsewhere.
+                let is_answer = matches!(error, ConnectionError::Refused { .. });
+                let answer = if is_answer { Ok(()) } else { Err(chain(&error)) };
+                link.state.set_answer(End::Source, answer);
                 // Since the question, not since its time ran out: a silent cut is told within 10 s.
                 polls.send_modify(|poll| {
                     poll.failing_since.get_or_insert(asked);

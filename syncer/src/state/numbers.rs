@@ -23,7 +23,7 @@ pub(super) async fn publish_numbers_every(state: &LinkState, period: Duration) {
     loop {
         ticks.tick().await;
         let current = without_time(state.snapshot());
-        if current.links != published.links || current.waiting_for != published.waiting_for {
+        if current.links != published.links || current.waits != published.waits {
             state.bump();
         }
         published = current;

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::CopyState;
+use super::{CopyState, End};
 use crate::{
-    contract::{DataVerified, Halt, Owner, Phase, Verification, WaitReason, WaitingFor},
+    contract::{DataVerified, Halt, Owner, Phase, Verification, WaitEnd, WaitReason, WaitingFor},
     position::{DbIndex, Position},
 };
 
@@ -62,6 +62,50 @@ impl WaitSubject {
     }
 }
 
+/// Which end a wait concerns.
+pub(super) const fn end_of(reason: WaitReason) -> WaitEnd {
+    match (reason, WaitSubject::of(reason)) {
+        (WaitReason::RoleConflict, _) | (_, WaitSubject::Source) => WaitEnd::Source,
+        (WaitReason::Unknown, _) => WaitEnd::Unknown,
+        (_, WaitSubject::Pair | WaitSubject::Target) => WaitEnd::Target,
+        (_, WaitSubject::Spool | WaitSubject::Pause) => WaitEnd::Neither,
+    }
+}
+
+/// What is known of one end.
+#[derive(Debug, Default)]
+pub(super) struct EndParts {
+    /// The node that is or was last connected.
+    pub(super) address: Option<String>,
+    /// As the sentinels name the master.
+    pub(super) epoch: Option<u64>,
+    /// What came of the last question to its node, where one is asked regularly: why there was no answer.
+    pub(super) answer: Option<Result<(), String>>,
+}
+
+impl EndParts {
+    /// Whether its node answers, and why not. A wait for it is the newest word; then what was asked regularly; then
+    /// that there was a connection, since none that broke goes without a wait.
+    pub(super) fn reachable(&self, wait: Option<&WaitingFor>) -> (Option<bool>, Option<String>) {
+        let is_gone = |wait: &&WaitingFor| {
+            matches!(
+                wait.reason,
+                WaitReason::SourceUnreachable
+                    | WaitReason::SourceNoMaster
+                    | WaitReason::TargetUnreachable
+                    | WaitReason::TargetNoMaster
+            )
+        };
+        match (wait.filter(is_gone), &self.answer) {
+            (Some(wait), _) => (Some(false), Some(wait.message.clone())),
+            (None, Some(Err(error))) => (Some(false), Some(error.clone())),
+            (None, Some(Ok(()))) => (Some(true), None),
+            (None, None) if self.address.is_some() || wait.is_some() => (Some(true), None),
+            (None, None) => (None, None),
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Parts {
     /// What the pipeline does, were there no wait and no halt.
@@ -71,8 +115,10 @@ pub(super) struct Parts {
     pub(super) data_verified: DataVerified,
     pub(super) paused: bool,
     pub(super) owner: Option<Owner>,
-    pub(super) source_address: Option<String>,
-    pub(super) target_address: Option<String>,
+    pub(super) config_error: Option<String>,
+    pub(super) pending_restart: Vec<String>,
+    pub(super) source: EndParts,
+    pub(super) target: EndParts,
     pub(super) position: Option<(Position, DbIndex)>,
     pub(super) copies: CopyState,
 }
@@ -87,10 +133,19 @@ impl Parts {
             data_verified: DataVerified { status: Verification::Unknown, unchecked_batches: 0 },
             paused: false,
             owner: None,
-            source_address: None,
-            target_address: None,
+            config_error: None,
+            pending_restart: Vec::new(),
+            source: EndParts::default(),
+            target: EndParts::default(),
             position: None,
             copies: CopyState::default(),
+        }
+    }
+
+    pub(super) fn end(&mut self, end: End) -> &mut EndParts {
+        match end {
+            End::Source => &mut self.source,
+            End::Target => &mut self.target,
         }
     }
 

@@ -77,6 +77,85 @@ fn the_end_of_one_wait_does_not_hide_another() {
 }
 
 #[test]
+fn all_waits_are_told_with_the_end_that_they_concern() {
+    let state = state();
+    for (reason, end) in [
+        (WaitReason::Superseded, WaitEnd::Target),
+        (WaitReason::TargetUnreachable, WaitEnd::Target),
+        (WaitReason::SourceLoading, WaitEnd::Source),
+        (WaitReason::SpoolFull, WaitEnd::Neither),
+        (WaitReason::Paused, WaitEnd::Neither),
+    ] {
+        state.set_waiting(reason, "why");
+        let report = state.snapshot();
+        let last = report.waits.last().unwrap();
+        assert_eq!((last.reason, last.end), (reason, end));
+        assert_eq!(report.waiting_for.as_ref(), report.waits.first());
+    }
+    assert_eq!(state.snapshot().waits.len(), 5);
+    let ends = [
+        (WaitReason::TargetNotEmpty, WaitEnd::Target),
+        (WaitReason::RoleConflict, WaitEnd::Source),
+    ];
+    for (reason, end) in ends {
+        state.set_waiting(reason, "why");
+        assert_eq!(state.snapshot().waits[0].end, end);
+    }
+}
+
+#[test]
+fn an_end_is_reachable_while_its_node_answers() {
+    let state = state();
+    let end = |end| {
+        let link = state.snapshot().links.remove(0);
+        let report = if end == End::Source { link.source } else { link.target };
+        (report.reachable, report.last_error)
+    };
+    assert_eq!(end(End::Target), (None, None));
+    state.set_waiting(WaitReason::TargetUnreachable, "refused");
+    assert_eq!(end(End::Target), (Some(false), Some("refused".to_owned())));
+    // It answers, though not as one would wish.
+    state.set_waiting(WaitReason::TargetLoading, "loading");
+    assert_eq!(end(End::Target), (Some(true), None));
+    state.clear_waiting(WaitSubject::Target);
+    state.set_address(End::Target, "b:1");
+    assert_eq!(end(End::Target), (Some(true), None));
+    state.set_answer(End::Source, Err("timed out".to_owned()));
+    assert_eq!(end(End::Source), (Some(false), Some("timed out".to_owned())));
+    let before = state.current_revision();
+    state.set_answer(End::Source, Err("still".to_owned()));
+    assert_eq!(before, state.current_revision());
+    state.set_answer(End::Source, Ok(()));
+    assert_ne!(before, state.current_revision());
+    assert_eq!(end(End::Source), (Some(true), None));
+    state.set_waiting(WaitReason::SourceNoMaster, "no Sentinel");
+    assert_eq!(end(End::Source).0, Some(false));
+    state.set_epoch(End::Source, Some(7));
+    assert_eq!(state.snapshot().links[0].source.epoch, Some(7));
+}
+
+/// What the first version's syncer wrote.
+const OLD_REPORT: &str = r#"{"version":1,"revision":"n0-1","observedAt":"2026-11-24T12:00:00.000Z","pairID":"p",
+    "phase":"Waiting","waitingFor":{"reason":"SourceUnreachable","message":"m","since":"2026-11-24T12:00:00.000Z"},
+    "halt":{"reason":"SweepBrake","message":"m","remedy":"r","copyId":"c1","since":"2026-11-24T12:00:00.000Z"},
+    "dataVerified":{"status":"True","uncheckedBatches":0},"paused":false,"owner":null,"links":[{"link":"0",
+    "source":{"name":"a","address":null,"topology":"Standalone"},
+    "target":{"name":"b","address":"b:1","topology":"Sentinel"},"position":null,"offsets":{},"lag":{},
+    "fullCopies":{},"spool":{},"counters":{}}]}"#;
+
+#[test]
+fn an_older_syncers_report_is_read() {
+    let report: SyncReport = serde_json::from_str(OLD_REPORT).unwrap();
+    assert_eq!(report.waiting_for.unwrap().end, WaitEnd::Unknown);
+    assert_eq!(
+        (report.waits.len(), report.config_error, report.pending_restart.len()),
+        (0, None, 0)
+    );
+    let target = &report.links[0].target;
+    assert_eq!((target.reachable, target.epoch), (None, None));
+}
+
+#[test]
 fn a_wait_keeps_its_beginning_while_its_message_changes() {
     let state = state();
     state.set_waiting(WaitReason::TargetAuth, "first try");

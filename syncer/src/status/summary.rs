@@ -11,7 +11,12 @@ use crate::{
 pub fn summary(report: &SyncReport, config: Option<&Path>) -> String {
     let mut lines = Lines(String::new());
     lines.add("phase", &report.phase.to_string());
-    if let Some(wait) = &report.waiting_for {
+    // An older syncer tells the first one only.
+    let waits = match report.waits.is_empty() {
+        true => report.waiting_for.as_slice(),
+        false => &report.waits,
+    };
+    for wait in waits {
         lines.add("waiting for", &format!("{} since {}", wait.reason, wait.since));
         lines.add("", &wait.message);
     }
@@ -25,6 +30,12 @@ pub fn summary(report: &SyncReport, config: Option<&Path>) -> String {
     }
     lines.add("pair", &report.pair_id);
     lines.add("observed", &report.observed_at.to_string());
+    if let Some(error) = &report.config_error {
+        lines.add("config", &format!("cannot be taken over, the old one stays: {error}"));
+    }
+    if !report.pending_restart.is_empty() {
+        lines.add("restart", &format!("needed for {}", report.pending_restart.join(", ")));
+    }
     if report.paused {
         lines.add("paused", "yes: the configuration says so");
     }
