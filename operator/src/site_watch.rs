@@ -11,18 +11,13 @@ use std::{
 use jiff::Timestamp;
 use redissync_syncer::{
     address::AddressMap,
-    connection::{Connection, ConnectionError},
-    credentials::Credentials,
     sentinel::{
+        confirm::confirm_master,
         follow::{FollowConfig, FollowTarget, Follower, Resolution},
         pick::Candidate,
-        role::{Role, check_role},
     },
 };
-use tokio::{
-    sync::watch,
-    time::{sleep, timeout},
-};
+use tokio::{sync::watch, time::sleep};
 
 use crate::{controller::validate::SiteCredentials, crd::SiteSpec, task::Task, trigger::Trigger};
 
@@ -30,8 +25,8 @@ use crate::{controller::validate::SiteCredentials, crd::SiteSpec, task::Task, tr
 const CONNECTION_NAME: &str = "redissync-operator";
 /// Between two questions to a node that does not say yet that it is the master.
 const CONFIRM_PAUSE: Duration = Duration::from_secs(1);
-/// A node that answers later than this is asked again.
-const CONFIRM_MAX: Duration = Duration::from_secs(3);
+/// How often a sentinel is asked. A switch is announced at once; this is for messages that are missed.
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What is known of a site.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -83,9 +78,10 @@ impl SiteWatch {
         let credentials = Arc::new(Mutex::new(credentials));
         let (target, targets) = watch::channel(follow_target(&site, &credentials));
         let resolutions = Follower::start(FollowConfig {
-            end,
+            end: end.into(),
             connection_name: CONNECTION_NAME.to_owned(),
             target: targets,
+            poll_interval: POLL_INTERVAL,
         });
         let (views, view) = watch::channel(SiteView::default());
         let task = Task::spawn(follow(resolutions, Arc::clone(&credentials), views, trigger));
@@ -169,9 +165,8 @@ async fn confirm(
     trigger: &Trigger,
 ) -> bool {
     let credentials = lock(credentials).data.clone();
-    let answer = timeout(CONFIRM_MAX, ask(candidate, credentials.as_ref())).await;
-    match answer.unwrap_or_else(|_| Err("it does not answer".to_owned())) {
-        Ok(()) => {
+    match confirm_master(&candidate.peer(), credentials.as_ref(), CONNECTION_NAME).await {
+        Ok(_) => {
             tell(views, trigger, |view| {
                 view.problem = None;
                 let is_same =
@@ -194,20 +189,6 @@ async fn confirm(
             tell(views, trigger, |view| view.problem = Some(message)).await;
             false
         }
-    }
-}
-
-/// Asks the node itself.
-async fn ask(candidate: &Candidate, credentials: Option<&Credentials>) -> Result<(), String> {
-    let text = |err: ConnectionError| err.to_string();
-    let mut connection =
-        Connection::open(&candidate.peer(), credentials, CONNECTION_NAME).await.map_err(text)?;
-    match check_role(&mut connection).await.map_err(text)? {
-        Role::Master { .. } => Ok(()),
-        Role::Replica { master_host, master_port, .. } => {
-            Err(format!("it is a replica of {master_host}:{master_port}"))
-        }
-        Role::Sentinel => Err("it is a sentinel".to_owned()),
     }
 }
 

@@ -15,12 +15,14 @@
 //! | [`syncer`] | the program under test: [`Syncer`] |
 //! | [`ledger`] | a load with exact accounts: [`Load`], [`Ledger`], [`TornPairWatcher`], [`fill`] |
 //! | [`compare`](mod@compare) | both sides key by key: [`compare()`] |
+//! | [`chart`] | the operator's chart, rendered or installed: [`install_chart`] |
 //! | [`wait`] | waiting for a condition with a deadline: [`wait_until`] |
 //! | [`cleanup`], [`usage`] | an end that leaves nothing behind, and what a process has used |
 //! | [`demo`], [`bench`](mod@bench) | what `make demo` and `make bench` run |
 //! | [`connection`], [`info`], [`random`] | a client connection, its INFO as a map, and seeded numbers |
 
 pub mod bench;
+pub mod chart;
 pub mod cleanup;
 pub mod compare;
 pub mod connection;
@@ -39,6 +41,7 @@ pub mod syncer;
 pub mod usage;
 pub mod wait;
 
+pub use chart::{ChartOptions, InstalledChart, install_chart};
 pub use compare::{CompareOptions, Comparison, compare};
 pub use ledger::{Ledger, Load, LoadEndpoint, LoadOptions, TornPairWatcher, fill};
 pub use node::{Node, NodeOptions};
