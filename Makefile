@@ -11,7 +11,7 @@ SYNCER := $(TARGET_DIR)/release/redissync-syncer
 
 # The name, or a part of the name, of the tests to run: `make test-process T=killed`.
 T ?=
-# Arguments for the demo and the benchmark: `make demo ARGS='--help'`.
+# Arguments for the demo, the benchmark, the cluster and the images: `make demo ARGS='--help'`.
 ARGS ?=
 
 PROCESS_TESTS := -p redissync-syncer --features failpoints --test process -- --test-threads=1 $(T)
@@ -103,6 +103,22 @@ demo: servers build ## Two Sentinel sets, a syncer between them, failovers, a co
 .PHONY: bench
 bench: servers build ## Measure the syncer against REPLICAOF and redis-cli --pipe
 	cargo run --quiet --release -p redissync-e2e --bin bench -- --syncer $(SYNCER) $(ARGS)
+
+.PHONY: cluster-up
+cluster-up: ## A Kubernetes of one node on this machine (root), or the cluster that KUBECONFIG names
+	@deploy/local/up.sh $(ARGS)
+
+.PHONY: cluster-down
+cluster-down: ## Stop that node; ARGS=--wipe removes its state too
+	@deploy/local/down.sh $(ARGS)
+
+.PHONY: images
+images: tools ## Build the images without Docker, into target/images; ARGS='syncer redis' builds a part
+	@deploy/images/build.sh $(ARGS)
+
+.PHONY: cluster-load
+cluster-load: ## Load the built images into the cluster (ours, kind, k3d)
+	@deploy/local/load.sh $(ARGS)
 
 .PHONY: clean
 clean: ## Remove what was built (the servers' cache stays)

@@ -1,0 +1,50 @@
+# Starts the sentinel: with what it knew where that is still there, else with the master that the others name, else with what the
+# data node beside it has decided.
+set -eu
+. /scripts/ask.sh
+until nslookup "$self" > /dev/null 2>&1; do say "waiting for my own name $self"; sleep 1; done
+
+master=
+while [ -z "$master" ]; do
+    if named=$(named_master); then
+        master=$named
+    else
+        case $(role 127.0.0.1) in
+            master) master=$self ;;
+            slave) master=$(redis 127.0.0.1 info replication | tr -d '\r' | sed -n 's/^master_host://p') ;;
+            *) say "waiting for the data node beside me"; sleep 1 ;;
+        esac
+    fi
+    # Sentinel ends itself when a name that it starts with is not served.
+    if [ -n "$master" ] && ! nslookup "$master" > /dev/null 2>&1; then say "waiting for the name $master"; master=; sleep 1; fi
+done
+
+umask 077
+config=/data/sentinel.conf
+if grep -q "^sentinel monitor $MASTER_SET $master " "$config" 2> /dev/null; then
+    say "going on with what I knew; the master is $master"
+else
+    say "the master is $master"
+    {
+        echo "port 26379"
+        echo "protected-mode no"
+        echo "dir /run/redis"
+        # The same pod is the same sentinel, so that the others do not count its past selves.
+        echo "sentinel myid $(printf %s "$self" | sha1sum | cut -c1-40)"
+        echo "sentinel resolve-hostnames yes"
+        echo "sentinel announce-hostnames yes"
+        echo "sentinel announce-ip $self"
+        echo "sentinel announce-port 26379"
+        echo "sentinel monitor $MASTER_SET $master 6379 $QUORUM"
+        echo "sentinel down-after-milliseconds $MASTER_SET $DOWN_AFTER_MILLISECONDS"
+        echo "sentinel failover-timeout $MASTER_SET $FAILOVER_TIMEOUT"
+        echo "sentinel parallel-syncs $MASTER_SET 1"
+        if [ -n "$password" ]; then echo "sentinel auth-pass $MASTER_SET $(quoted "$password")"; fi
+        if [ "$SENTINEL_AUTH" = true ]; then
+            echo "requirepass $(quoted "$password")"
+            echo "sentinel sentinel-pass $(quoted "$password")"
+        fi
+    } > "$config.new"
+    mv "$config.new" "$config"
+fi
+exec redis-sentinel "$config"
