@@ -3,6 +3,9 @@ self=$POD.$NODE_DOMAIN
 password=
 [ ! -f /secrets/redis-password ] || password=$(cat /secrets/redis-password)
 
+# What outlives the pod where its disk does: the sentinel's own words, without the passwords.
+memory=/data/sentinel.memory
+
 say() { echo "$(date -u +%H:%M:%S) $*" >&2; }
 
 # redis HOST COMMAND…, sentinel HOST COMMAND…: an answer within 3 seconds, or none.

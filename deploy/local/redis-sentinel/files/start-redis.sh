@@ -1,5 +1,6 @@
-# Starts the data node: as a replica of the master that the other sentinels name. Only where no sentinel answers, it may become
-# the master: pod 0 of a set that is new or was away as a whole, or the pod whose own sentinel named it last.
+# Starts the data node: as a replica of the master that the other sentinels name. Only where no sentinel answers, since the set is
+# new or was away as a whole, may it become the master: the pod that is remembered as the master on its own disk, or pod 0 where
+# nobody remembers. Two pods that wait for each other's word end with pod 0 too, after half a minute.
 set -eu
 . /scripts/ask.sh
 
@@ -7,7 +8,7 @@ set -eu
 until nslookup "$self" > /dev/null 2>&1; do say "waiting for my own name $self"; sleep 1; done
 
 # What the sentinel of this pod knew last, where that outlived the pod.
-remembered=$(sed -n "s/^sentinel monitor $MASTER_SET \([^ ]*\) .*/\1/p" /data/sentinel.conf 2> /dev/null || true)
+remembered=$(sed -n "s/^sentinel monitor $MASTER_SET \([^ ]*\) .*/\1/p" "$memory" 2> /dev/null || true)
 silence=0
 master=
 while [ -z "$master" ]; do
@@ -22,8 +23,10 @@ while [ -z "$master" ]; do
     else
         silence=$((silence + 1))
         # About three seconds: a peer that lives answers sooner.
-        if [ "$silence" -ge 3 ]; then
-            if [ -n "$remembered" ]; then master=$remembered; elif [ "$POD" = "$NODE_PREFIX-0" ]; then master=$self; fi
+        patience=3
+        [ -z "$remembered" ] || [ "$remembered" = "$self" ] || patience=30
+        if [ "$silence" -ge "$patience" ]; then
+            if [ "$remembered" = "$self" ] || [ "$POD" = "$NODE_PREFIX-0" ]; then master=$self; fi
         fi
         [ -n "$master" ] || say "no sentinel answers yet"
     fi

@@ -19,32 +19,38 @@ while [ -z "$master" ]; do
     if [ -n "$master" ] && ! nslookup "$master" > /dev/null 2>&1; then say "waiting for the name $master"; master=; sleep 1; fi
 done
 
+say "the master is $master"
+
 umask 077
-config=/data/sentinel.conf
-if grep -q "^sentinel monitor $MASTER_SET $master " "$config" 2> /dev/null; then
-    say "going on with what I knew; the master is $master"
-else
-    say "the master is $master"
-    {
-        echo "port 26379"
-        echo "protected-mode no"
-        echo "dir /run/redis"
-        # The same pod is the same sentinel, so that the others do not count its past selves.
-        echo "sentinel myid $(printf %s "$self" | sha1sum | cut -c1-40)"
-        echo "sentinel resolve-hostnames yes"
-        echo "sentinel announce-hostnames yes"
-        echo "sentinel announce-ip $self"
-        echo "sentinel announce-port 26379"
-        echo "sentinel monitor $MASTER_SET $master 6379 $QUORUM"
-        echo "sentinel down-after-milliseconds $MASTER_SET $DOWN_AFTER_MILLISECONDS"
-        echo "sentinel failover-timeout $MASTER_SET $FAILOVER_TIMEOUT"
-        echo "sentinel parallel-syncs $MASTER_SET 1"
-        if [ -n "$password" ]; then echo "sentinel auth-pass $MASTER_SET $(quoted "$password")"; fi
-        if [ "$SENTINEL_AUTH" = true ]; then
-            echo "requirepass $(quoted "$password")"
-            echo "sentinel sentinel-pass $(quoted "$password")"
-        fi
-    } > "$config.new"
-    mv "$config.new" "$config"
-fi
+config=/run/redis/sentinel.conf
+# Written anew at each start: Sentinel rewrites it, but does not quote a password that needs it.
+{
+    echo "port 26379"
+    echo "protected-mode no"
+    echo "dir /run/redis"
+    # The same pod is the same sentinel, so that the others do not count its past selves.
+    echo "sentinel myid $(printf %s "$self" | sha1sum | cut -c1-40)"
+    echo "sentinel resolve-hostnames yes"
+    echo "sentinel announce-hostnames yes"
+    echo "sentinel announce-ip $self"
+    echo "sentinel announce-port 26379"
+    echo "sentinel monitor $MASTER_SET $master 6379 $QUORUM"
+    echo "sentinel down-after-milliseconds $MASTER_SET $DOWN_AFTER_MILLISECONDS"
+    echo "sentinel failover-timeout $MASTER_SET $FAILOVER_TIMEOUT"
+    echo "sentinel parallel-syncs $MASTER_SET 1"
+    if [ -n "$password" ]; then echo "sentinel auth-pass $MASTER_SET $(quoted "$password")"; fi
+    if [ "$SENTINEL_AUTH" = true ]; then
+        echo "requirepass $(quoted "$password")"
+        echo "sentinel sentinel-pass $(quoted "$password")"
+    fi
+    # Epochs only grow: what was known is gone on with, as long as it is about the same master.
+    if grep -q "^sentinel monitor $MASTER_SET $master " "$memory" 2> /dev/null; then grep -v "^sentinel monitor" "$memory" || true; fi
+} > "$config"
+
+remember() {
+    grep -E "^sentinel (monitor|config-epoch|leader-epoch|current-epoch|known-replica|known-sentinel) " "$config" > "$memory.new" || return 0
+    cmp -s "$memory.new" "$memory" || mv "$memory.new" "$memory"
+}
+# $$ is the sentinel, once it has taken this shell's place.
+(while sleep 1 && kill -0 $$; do remember; done) &
 exec redis-sentinel "$config"
