@@ -55,6 +55,11 @@ if ip link show k8s0 > /dev/null 2>&1; then
     for namespace in /var/run/netns/cni-*; do
         if [ -e "$namespace" ]; then ip netns delete "$(basename "$namespace")" || true; fi
     done
+    # Others may have put theirs there meanwhile.
+    if [ -f "$VAR/netns.mounted" ]; then
+        rm -f "$VAR/netns.mounted"
+        [ -n "$(ls /run/netns)" ] || umount /run/netns || true
+    fi
     for link in cni0 k8s0; do ip link delete "$link" 2> /dev/null || true; done
     for family in ip ip6; do nft delete table "$family" kube-proxy 2> /dev/null || true; done
     find /sys/fs/cgroup/*/kubepods /sys/fs/cgroup/kubepods -depth -type d -exec rmdir {} + 2> /dev/null || true

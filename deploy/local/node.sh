@@ -4,6 +4,15 @@
 for plugins in /usr/lib/cni /opt/cni/bin /usr/libexec/cni; do [ ! -x "$plugins/bridge" ] || break; done
 mkdir -p "$CONFIG/cni" "$RUN/containerd" "$VAR/kubelet" "$LOGS/pods"
 
+# The first `ip netns add` of anybody on this machine would lay this directory over itself with all that is mounted below: the
+# pods' namespaces would be there twice, and could not be removed any more. Done beforehand, it has nothing to do.
+if ! mountpoint -q /run/netns; then
+    mkdir -p /run/netns
+    mount --bind /run/netns /run/netns
+    mount --make-shared /run/netns
+    touch "$VAR/netns.mounted"
+fi
+
 put "$CONFIG/cni/10-bridge.conflist" <<END
 {"cniVersion": "0.4.0", "name": "redissync", "plugins": [
   {"type": "bridge", "bridge": "cni0", "isGateway": true, "hairpinMode": true, "ipMasq": false,
