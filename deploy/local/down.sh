@@ -30,6 +30,19 @@ stop() {
     done
 }
 
+# What the parts write outside of our directory, whatever their configuration says. Of what others share only the empty is removed.
+remove_strays() {
+    local directory
+    rm -rf /var/lib/cni/results/redissync-* /var/lib/cni/results/cni-loopback-*
+    find /var/log/containers -type l -lname "$CLUSTER_DIR/*" -delete 2> /dev/null || true
+    if grep -qx /var/lib/kubelet "$VAR/made" 2> /dev/null; then rm -rf /var/lib/kubelet/device-plugins; fi
+    rm -f "$VAR/made"
+    for directory in /var/lib/kubelet /var/log/containers /var/lib/cni/results /var/lib/cni /run/netns \
+        /run/containerd/runc/k8s.io /run/containerd/runc /run/containerd/s /run/containerd; do
+        rmdir "$directory" 2> /dev/null || true
+    done
+}
+
 stop 5 kubelet kube-proxy local-provisioner kube-scheduler kube-controller-manager
 stop 5 kube-apiserver
 # Containers outlive kubelet and containerd: only through containerd do they end with all that belongs to them.
@@ -63,8 +76,7 @@ if ip link show k8s0 > /dev/null 2>&1; then
     for link in cni0 k8s0; do ip link delete "$link" 2> /dev/null || true; done
     for family in ip ip6; do nft delete table "$family" kube-proxy 2> /dev/null || true; done
     find /sys/fs/cgroup/*/kubepods /sys/fs/cgroup/kubepods -depth -type d -exec rmdir {} + 2> /dev/null || true
-    # The network plugin keeps its results there whatever its configuration says.
-    rm -rf /var/lib/cni/results/redissync-* /var/lib/cni/cache/results/redissync-* 2> /dev/null || true
+    remove_strays
 fi
 if [ -f "$VAR/sysctl.before" ]; then
     sysctl -q -p "$VAR/sysctl.before" > /dev/null 2>&1 || say "some sysctls of $VAR/sysctl.before could not be put back"
