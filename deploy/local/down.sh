@@ -75,6 +75,9 @@ if ip link show k8s0 > /dev/null 2>&1; then
     fi
     for link in cni0 k8s0; do ip link delete "$link" 2> /dev/null || true; done
     for family in ip ip6; do nft delete table "$family" kube-proxy 2> /dev/null || true; done
+    # Where containerd was gone already, containers are still there.
+    find /sys/fs/cgroup/*/kubepods /sys/fs/cgroup/kubepods -name cgroup.procs -exec cat {} + 2> /dev/null | sort -u \
+        | xargs -r kill -9 2> /dev/null || true
     find /sys/fs/cgroup/*/kubepods /sys/fs/cgroup/kubepods -depth -type d -exec rmdir {} + 2> /dev/null || true
     remove_strays
 fi
