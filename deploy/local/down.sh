@@ -73,12 +73,19 @@ if ip link show k8s0 > /dev/null 2>&1; then
         rm -f "$VAR/netns.mounted"
         [ -n "$(ls /run/netns)" ] || umount /run/netns || true
     fi
-    for link in cni0 k8s0; do ip link delete "$link" 2> /dev/null || true; done
+    # The pods' ends go with their namespaces, in the kernel's own time; these are ours to remove at once.
+    for link in $(ip -o link show master cni0 2> /dev/null | awk -F '[ @:]+' '{ print $2 }') cni0 k8s0; do ip link delete "$link" 2> /dev/null || true; done
     for family in ip ip6; do nft delete table "$family" kube-proxy 2> /dev/null || true; done
     # Where containerd was gone already, containers are still there.
-    find /sys/fs/cgroup/*/kubepods /sys/fs/cgroup/kubepods -name cgroup.procs -exec cat {} + 2> /dev/null | sort -u \
-        | xargs -r kill -9 2> /dev/null || true
-    find /sys/fs/cgroup/*/kubepods /sys/fs/cgroup/kubepods -depth -type d -exec rmdir {} + 2> /dev/null || true
+    for round in $(seq 50); do
+        pods=$(find /sys/fs/cgroup/*/kubepods /sys/fs/cgroup/kubepods -name cgroup.procs -exec cat {} + 2> /dev/null | sort -u) || true
+        # shellcheck disable=SC2086  # one word for each process
+        [ -z "$pods" ] || kill -9 $pods 2> /dev/null || true
+        find /sys/fs/cgroup/*/kubepods /sys/fs/cgroup/kubepods -depth -type d -exec rmdir {} + 2> /dev/null || true
+        [ -n "$(find /sys/fs/cgroup -maxdepth 2 -name kubepods)" ] || break
+        [ "$round" != 50 ] || say "some processes of pods do not end"
+        sleep 0.1
+    done
     remove_strays
 fi
 if [ -f "$VAR/sysctl.before" ]; then
