@@ -13,7 +13,7 @@ use tokio::{
 
 use crate::{
     address::Peer,
-    credentials::Credentials,
+    credentials::{Credentials, Secret},
     resp::{self, RespError, encode, frame, frame::Frame},
 };
 
@@ -123,10 +123,11 @@ impl Connection {
         name: &str,
     ) -> Result<(), ConnectionError> {
         if let Some(Credentials { username, password }) = credentials {
-            match username {
-                Some(username) => self.call(&["AUTH", username, password.expose()]).await?,
-                None => self.call(&["AUTH", password.expose()]).await?,
+            let outcome = match username {
+                Some(username) => self.call(&["AUTH", username, password.expose()]).await,
+                None => self.call(&["AUTH", password.expose()]).await,
             };
+            outcome.map_err(|err| without_password(err, password))?;
         }
         // Before the first write, so that a take-over finds every connection that could write (Promise 7).
         // A Sentinel before 6.2 and a narrow ACL refuse it; who depends on the name checks it in CLIENT LIST.
@@ -215,5 +216,56 @@ impl Connection {
     /// The socket, and the bytes that were read from it and not yet used.
     pub fn into_parts(self) -> (TcpStream, Vec<u8>) {
         (self.stream, self.buf)
+    }
+}
+
+/// A server that does not know AUTH, since it was renamed, repeats what it was sent: `unknown command 'AUTH', with args
+/// beginning with: 'the password'` (2.8 to 9.1). Such a text ends in logs and in the status.
+fn without_password(refusal: ConnectionError, password: &Secret) -> ConnectionError {
+    match refusal {
+        ConnectionError::Refused { command, error } => {
+            let kept = error.split(", with args").next().unwrap_or_default();
+            // The code decides what is done about it, whatever the password is.
+            let (code, text) = kept.split_at(kept.find(' ').unwrap_or(kept.len()));
+            let text = text.replace(password.expose(), "***");
+            ConnectionError::Refused { command, error: format!("{code}{text}") }
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_that_the_server_repeats_is_not_in_the_error() {
+        let password = Secret::new("open sesame".to_owned());
+        for (said, kept) in [
+            (
+                "ERR unknown command 'AUTH', with args beginning with: 'open sesame' ",
+                "ERR unknown command 'AUTH'",
+            ),
+            (
+                "ERR unknown command `AUTH`, with args beginning with: `u`, `open ses",
+                "ERR unknown command `AUTH`",
+            ),
+            ("ERR no such user: u open sesame", "ERR no such user: u ***"),
+            (
+                "WRONGPASS invalid username-password pair",
+                "WRONGPASS invalid username-password pair",
+            ),
+        ] {
+            let refusal =
+                ConnectionError::Refused { command: "AUTH".to_owned(), error: said.to_owned() };
+            let told = without_password(refusal, &password).to_string();
+            assert_eq!(told, format!("AUTH was refused: {kept}"));
+        }
+        let refusal = ConnectionError::Refused {
+            command: "AUTH".to_owned(),
+            error: "WRONGPASS no".to_owned(),
+        };
+        let told = without_password(refusal, &Secret::new("PASS".to_owned()));
+        assert_eq!(told.code(), Some("WRONGPASS"));
     }
 }
