@@ -102,7 +102,7 @@ pub struct SentinelAuthSpec {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PasswordSecretRef {
-    /// The Secret's name.
+    /// The Secret's name, in the namespace of this object.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
     /// The key in the Secret that holds the password; one newline at its end does not count.

@@ -78,9 +78,9 @@ pub enum SiteRole {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SiteStatus {
-    /// The site's name.
+    /// The site's name, as in `spec.sites`.
     pub name: String,
-    /// Primary or Standby.
+    /// Primary takes the writes, Standby is kept equal to it.
     pub role: SiteRole,
     /// `host:port` of its master: the one that the sentinels name to the operator and that says so itself; where the
     /// operator cannot see it, the one that the syncer follows.
@@ -139,7 +139,7 @@ pub struct LinkStatus {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EndStatus {
-    /// The site's name.
+    /// The name of the site that it belongs to.
     pub site: String,
     /// `host:port` of the node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -168,7 +168,7 @@ pub struct OffsetsStatus {
     /// Taken off the socket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub received: Option<i64>,
-    /// In the spool.
+    /// Written to the spool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spooled: Option<i64>,
     /// Sent to the standby.
@@ -211,7 +211,7 @@ pub struct FullCopiesStatus {
 pub struct CopyStatus {
     /// Preparing, Restoring or Sweeping.
     pub phase: String,
-    /// Names this copy.
+    /// Names this copy, in the status and in the standby's record.
     #[serde(rename = "copyID")]
     pub copy_id: String,
     /// Bytes of the RDB that arrived.
@@ -236,7 +236,7 @@ pub struct CopyStatus {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SpoolStatus {
-    /// Bytes on disk.
+    /// Bytes that it takes on disk.
     pub bytes: i64,
     /// The most that it may take.
     pub max_bytes: i64,
@@ -246,11 +246,11 @@ pub struct SpoolStatus {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct WaitStatus {
-    /// Why, in a word.
+    /// Why it waits, in a word.
     pub reason: String,
     /// The same in a sentence.
     pub message: String,
-    /// Since when.
+    /// Since when it waits for this.
     pub since: Time,
 }
 
@@ -258,11 +258,11 @@ pub struct WaitStatus {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HaltStatus {
-    /// Why, in a word.
+    /// Why it has halted, in a word.
     pub reason: String,
     /// The same in a sentence.
     pub message: String,
-    /// What to do.
+    /// What to do about it.
     pub remedy: String,
     /// What `spec.release.offset` has to say, if the halt is bound to a unit of the stream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -270,6 +270,6 @@ pub struct HaltStatus {
     /// What `spec.release.copyID` has to say, if the halt is bound to a full copy.
     #[serde(default, rename = "copyID", skip_serializing_if = "Option::is_none")]
     pub copy_id: Option<String>,
-    /// Since when.
+    /// Since when it has halted.
     pub since: Time,
 }
