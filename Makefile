@@ -112,6 +112,10 @@ test-kit: servers ## Tests of the kit: servers, faults, ledgers, comparisons
 test-chart: tools ## The chart, the samples and what is written about them (needs helm, or builds it)
 	.ci/cargo-test.sh -p redissync-e2e --test chart
 
+.PHONY: test-api
+test-api: tools ## The operator against a real API server ('make cluster-up' first, or KUBECONFIG); T=name runs a part
+	@.ci/test-api.sh $(T)
+
 .PHONY: test-process
 test-process: servers ## The syncer between real servers, short form; T=name runs a part
 	.ci/cargo-test.sh $(PROCESS_TESTS)
