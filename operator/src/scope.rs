@@ -38,7 +38,7 @@ use crate::{
     rollout::Rollout,
     run::RunArgs,
     task::Task,
-    trigger::Triggers,
+    trigger::{self, Triggers},
     watches::Watches,
 };
 
@@ -71,7 +71,7 @@ impl std::fmt::Debug for Scope {
 /// Runs until the end is asked for; passes under way are ended in order.
 pub async fn control(scope: Scope) -> anyhow::Result<()> {
     let Scope { client, namespace, args, metrics, shutdown } = scope;
-    let (triggers, requests) = Triggers::new();
+    let (triggers, mut requests) = Triggers::new();
     let place = Place { client: client.clone(), namespace: namespace.clone() };
     let mut tasks = Vec::new();
     let stores = Stores {
@@ -80,7 +80,14 @@ pub async fn control(scope: Scope) -> anyhow::Result<()> {
         pods: place.reflect::<Pod>(&triggers, &mut tasks),
         nodes: namespace.is_none().then(|| place.reflect_nodes(&mut tasks)),
     };
-    wait_until_filled(&stores).await.context("failed to fill the stores")?;
+    tokio::select! {
+        // The end first: without rights the stores are never filled.
+        biased;
+        () = shutdown.requested() => return Ok(()),
+        outcome = trigger::discard_until(&mut requests, wait_until_filled(&stores)) => {
+            outcome.context("failed to fill the stores")?;
+        }
+    }
     let ctx = Arc::new(controller::Context {
         recorder: Recorder::new(
             client.clone(),
