@@ -22,7 +22,7 @@ use kube::{
     runtime::{controller::Action, events::Recorder, reflector::ObjectRef},
 };
 use redissync_syncer::contract::WaitReason;
-use tracing::{error, info};
+use tracing::{debug, error};
 
 use self::{
     apply::ApplyError,
@@ -315,14 +315,14 @@ pub fn error_policy(object: Arc<RedisSync>, err: &ReconcileError, ctx: Arc<Conte
 }
 
 /// The error with its causes.
-fn chain(err: &dyn std::error::Error) -> String {
+pub fn chain(err: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(err), |err| err.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// An object that is gone for good: nothing of it may stay in memory.
 pub fn forget(reference: &ObjectRef<RedisSync>, ctx: &Context) {
-    info!(object = %reference, "the object is gone");
+    debug!(object = %reference, "the object is gone");
     ctx.watches.forget(reference);
     ctx.memory().remove(reference);
 }

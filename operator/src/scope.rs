@@ -27,7 +27,7 @@ use kube::{
 };
 use redissync_syncer::shutdown::Shutdown;
 use serde::de::DeserializeOwned;
-use tracing::{debug, warn};
+use tracing::warn;
 
 use crate::{
     build::SyncerImage,
@@ -46,6 +46,8 @@ use crate::{
 const PASSES_MAX: u16 = 8;
 /// Changes that come together are one pass.
 const DEBOUNCE: Duration = Duration::from_millis(100);
+
+type Outcome = kube::runtime::controller::Error<controller::ReconcileError, watcher::Error>;
 
 /// What is looked after, and with what.
 #[derive(Clone)]
@@ -113,16 +115,31 @@ pub async fn control(scope: Scope) -> anyhow::Result<()> {
         .with_config(Config::default().concurrency(PASSES_MAX).debounce(DEBOUNCE))
         .reconcile_on(requests)
         .graceful_shutdown_on(async move { shutdown.requested().await })
-        .run(controller::reconcile, controller::error_policy, ctx)
-        .for_each(|outcome| async move {
+        .run(controller::reconcile, controller::error_policy, Arc::clone(&ctx))
+        .for_each(|outcome| {
             if let Err(err) = outcome {
-                // An object that is gone is no fault; a pass that failed was logged where it failed.
-                debug!(error = %err, "a pass was left out");
+                look_after(err, &ctx);
             }
+            std::future::ready(())
         })
         .await;
     drop(tasks);
     Ok(())
+}
+
+/// What is left of a pass that did not come about.
+fn look_after(err: Outcome, ctx: &controller::Context) {
+    match err {
+        // A pass that was under way when its object went has left its tasks behind; its own wish to look again ends here.
+        kube::runtime::controller::Error::ObjectNotFound(object) => {
+            if let Some(namespace) = &object.namespace {
+                controller::forget(&ObjectRef::new(&object.name).within(namespace), ctx);
+            }
+        }
+        // Logged where it failed.
+        kube::runtime::controller::Error::ReconcilerFailed(..) => {}
+        err => warn!(error = %controller::chain(&err), kind = "RedisSync", "a watch failed, it is begun again"),
+    }
 }
 
 /// All stores hold what there is, so that nothing is taken for missing that was only not read yet.
