@@ -116,7 +116,10 @@ fn the_table_of_no_report() {
         observed
     };
     let no_pod = Observed { pod: None, ..running(None) };
+    let mut lost_pod = Observed { pod: None, ..running(Some(report(json!({})))) };
+    lost_pod.report.failure = Some(failure());
     for (observed, phase, expected) in [
+        (lost_pod, "Pending", "False/SyncerPending Reconciling"),
         (no_pod, "Pending", "False/SyncerPending Reconciling"),
         (with(|pod| pod.is_running = false, None), "Pending", "False/SyncerPending Reconciling"),
         (
