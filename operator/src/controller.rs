@@ -121,7 +121,10 @@ pub async fn reconcile(
     ctx.metrics.passed(outcome.is_ok(), started.elapsed());
     ctx.metrics.set_objects(ctx.watches.len());
     if outcome.is_ok() {
-        ctx.remember(&ObjectRef::from_obj(&*object), |memory| memory.failures = 0);
+        // Not remembered anew: the object may be gone.
+        if let Some(memory) = ctx.memory().get_mut(&ObjectRef::from_obj(&*object)) {
+            memory.failures = 0;
+        }
     }
     outcome
 }
@@ -261,14 +264,16 @@ async fn remove(
 
 fn report_address(object: &RedisSync, ctx: &Context) -> Option<ReportAddress> {
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+    let pair_id = validate::pair_id(object);
     if let Some(socket) = ctx.report_stand_in {
-        return Some(ReportAddress { socket, prefix: format!("/{namespace}/{name}") });
+        return Some(ReportAddress { socket, prefix: format!("/{namespace}/{name}"), pair_id });
     }
     let pod = ctx.stores.pods.get(&ObjectRef::new(&names::pod(&name)).within(&namespace))?;
     let address = observe::PodSeen::from(&*pod).address?;
     Some(ReportAddress {
         socket: SocketAddr::new(address, names::HTTP_PORT),
         prefix: String::new(),
+        pair_id,
     })
 }
 
