@@ -29,7 +29,7 @@ use self::{
     cleanup::{Cleanup, CleanupError},
     dereference::{DereferenceError, Dereferenced, SecretCache},
     observe::{Observed, Stores},
-    plan::{Circumstances, Plan},
+    plan::{Circumstances, Plan, PodStep},
     update_status::UpdateStatusError,
     validate::{Invalid, ValidatedSync},
 };
@@ -145,13 +145,25 @@ async fn pass(object: &RedisSync, ctx: &Context) -> Result<Action, ReconcileErro
         Ok(sync) => (None, act(sync, &observed, &reference, now, ctx).await?),
         Err(invalid) => (Some(invalid), act_on_lost(object, &observed, now, ctx).await?),
     };
+    if awaits_first_word(object, &observed, &plan, ctx) {
+        return Ok(Action::requeue(REFRESH_MIN));
+    }
     let status =
         status::status(Evidence { object, invalid, observed: &observed, plan: &plan, now });
     let told = ctx.recall(&reference).status.or_else(|| object.status.clone());
     let events = events::events(told.as_ref(), &status, &plan);
-    ctx.remember(&reference, |memory| memory.status = Some(status.clone()));
     update_status::update_status(&ctx.client, &ctx.recorder, object, &status, events).await?;
+    // Only now: what could not be written is told by the next pass.
+    ctx.remember(&reference, |memory| memory.status = Some(status));
     Ok(Action::requeue(ctx.look_again(invalid, &plan)))
+}
+
+/// Whether an operator that has just started has asked the syncer and has no answer yet. It comes, or fails, within
+/// seconds and asks for a pass; till then the status that is there tells more than "nobody was heard" would.
+fn awaits_first_word(object: &RedisSync, observed: &Observed, plan: &Plan, ctx: &Context) -> bool {
+    let is_asked = report_address(object, ctx).is_some();
+    let is_answered = observed.report.report.is_some() || observed.report.failure.is_some();
+    object.status.is_some() && is_asked && !is_answered && plan.pod != PodStep::ForceDelete
 }
 
 /// Step 1. What a server refuses is read anew at once: the password may have been rotated.

@@ -67,12 +67,14 @@ pub fn status(evidence: Evidence<'_>) -> RedisSyncStatus {
                     SiteRole::Primary,
                     &observed.source,
                     link.map(|link| &link.source),
+                    &old.sites,
                 ),
                 site(
                     &target.name,
                     SiteRole::Standby,
                     &observed.target,
                     link.map(|link| &link.target),
+                    &old.sites,
                 ),
             ]
         }),
@@ -87,17 +89,28 @@ pub fn status(evidence: Evidence<'_>) -> RedisSyncStatus {
     }
 }
 
-/// What the operator sees itself; where it sees no master, what the syncer follows.
-fn site(name: &str, role: SiteRole, view: &SiteView, end: Option<&EndReport>) -> SiteStatus {
+/// What the operator sees itself; where it sees no master, what the syncer follows. An operator that was restarted sees a
+/// master anew that it has known for long: the earlier time stays.
+fn site(
+    name: &str,
+    role: SiteRole,
+    view: &SiteView,
+    end: Option<&EndReport>,
+    old: &[SiteStatus],
+) -> SiteStatus {
     let seen = view.master.as_ref();
     let told = end.filter(|_| seen.is_none());
+    let master = seen
+        .map(|master| master.address.clone())
+        .or_else(|| told.and_then(|end| end.address.clone()));
+    let known = old.iter().find(|known| known.name == name && known.master == master);
     SiteStatus {
         name: name.to_owned(),
         role,
-        master: seen
-            .map(|master| master.address.clone())
-            .or_else(|| told.and_then(|end| end.address.clone())),
-        master_since: seen.map(|master| Time(master.since)),
+        master,
+        master_since: known
+            .and_then(|known| known.master_since.clone())
+            .or_else(|| seen.map(|master| Time(master.since))),
         epoch: seen
             .and_then(|master| master.epoch)
             .or_else(|| told.and_then(|end| end.epoch))

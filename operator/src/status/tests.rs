@@ -11,6 +11,7 @@ use crate::{
         validate::{InvalidReason, fixtures::object},
     },
     report_watch::{ReportFailure, ReportView},
+    site_watch::SiteMaster,
 };
 
 const SPEC: &str = r"
@@ -202,4 +203,26 @@ fn an_erased_status_comes_back_the_same() {
     let observed = running(Some(report(json!({}))));
     let first = told(&observed, None, &Plan::default());
     assert_eq!(told(&observed, None, &Plan::default()), first);
+}
+
+#[test]
+fn a_restarted_operator_keeps_the_time_of_a_master_that_is_still_the_same() {
+    let at = |second| Timestamp::from_second(second).unwrap();
+    let seen = |address: &str, second| {
+        let mut observed = running(Some(report(json!({}))));
+        let master = SiteMaster { address: address.into(), epoch: Some(1), since: at(second) };
+        observed.source.master = Some(master);
+        observed
+    };
+    let mut object = object(SPEC);
+    let mut told = |observed: &Observed| {
+        let plan = &Plan::default();
+        let status = status(Evidence { object: &object, invalid: None, observed, plan, now: at(9) });
+        object.status = Some(status.clone());
+        status.sites[0].master_since.clone().unwrap().0
+    };
+    assert_eq!(told(&seen("m:1", 5)), at(5));
+    assert_eq!(told(&seen("m:1", 8)), at(5), "the same, seen anew");
+    assert_eq!(told(&seen("n:1", 9)), at(9), "another");
+    assert_eq!(told(&seen("m:1", 10)), at(10), "and back");
 }
