@@ -235,7 +235,7 @@ async fn act(
     if applied.generation.is_some() {
         ctx.remember(reference, |memory| memory.applied_generation = applied.generation);
     }
-    Ok(plan)
+    Ok(plan.once_applied(applied.is_pod_deleted))
 }
 
 /// Step 5 and 6 for an object that cannot be acted on: what runs is left alone.
@@ -247,8 +247,10 @@ async fn act_on_lost(
 ) -> Result<Plan, ReconcileError> {
     let plan = plan::plan_invalid(observed, now);
     let namespace = object.namespace().unwrap_or_default();
-    apply::apply_to_lost(&ctx.client, &namespace, &object.name_any(), &plan, observed).await?;
-    Ok(plan)
+    let (client, name) = (&ctx.client, object.name_any());
+    let is_pod_deleted =
+        apply::apply_to_lost(client, &namespace, &name, &plan, observed).await?;
+    Ok(plan.once_applied(is_pod_deleted))
 }
 
 async fn remove(

@@ -27,6 +27,8 @@ const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
 pub struct Applied {
     /// The StatefulSet's generation after it was applied; `None` if it was not.
     pub generation: Option<i64>,
+    /// Whether the pod of a lost node was deleted.
+    pub is_pod_deleted: bool,
 }
 
 /// Why the cluster could not be made so.
@@ -41,6 +43,9 @@ pub enum ApplyError {
     /// The pod's annotations.
     #[error("failed to patch the annotations of the pod {0}")]
     Refresh(String, #[source] kube::Error),
+    /// The node of a pod that may be lost.
+    #[error("failed to look at the node {0}")]
+    ReadNode(String, #[source] kube::Error),
     /// The pod on a lost node.
     #[error("failed to delete the pod {0} of a lost node")]
     ForceDelete(String, #[source] kube::Error),
@@ -82,20 +87,24 @@ pub async fn apply(
     if plan.pod == PodStep::Refresh {
         refresh(client, sync).await?;
     }
-    apply_to_lost(client, namespace, &sync.name, plan, observed).await?;
+    applied.is_pod_deleted =
+        apply_to_lost(client, namespace, &sync.name, plan, observed).await?;
     Ok(applied)
 }
 
-/// What is done about lost nodes; also for objects that are not valid.
+/// What is done about lost nodes; also for objects that are not valid. True if the pod was deleted.
 pub async fn apply_to_lost(
     client: &Client,
     namespace: &str,
     name: &str,
     plan: &Plan,
     observed: &Observed,
-) -> Result<(), ApplyError> {
+) -> Result<bool, ApplyError> {
+    let mut is_pod_deleted = false;
     if plan.pod == PodStep::ForceDelete
         && let Some(pod) = &observed.pod
+        && let Some(node) = &pod.node
+        && is_lost(client, node).await?
     {
         let pod_name = names::pod(name);
         warn!(namespace, pod = pod_name, node = pod.node, "the pod's node is lost, it is deleted");
@@ -111,11 +120,22 @@ pub async fn apply_to_lost(
         let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
         ignore_absence(api.delete(&pod_name, &params).await.map(|_| ()))
             .map_err(|err| ApplyError::ForceDelete(pod_name, err))?;
+        is_pod_deleted = true;
     }
     if plan.check_claim {
         release_lost_claim(client, namespace, name).await?;
     }
-    Ok(())
+    Ok(is_pod_deleted)
+}
+
+/// Asks the API server itself. The watch of pods may be ahead of that of nodes: a pod on a node that was added a moment
+/// ago would be taken for lost, and its successor too, for as long as the watch lags behind.
+async fn is_lost(client: &Client, node: &str) -> Result<bool, ApplyError> {
+    let nodes: Api<Node> = Api::all(client.clone());
+    match nodes.get_opt(node).await.map_err(|err| ApplyError::ReadNode(node.to_owned(), err))? {
+        None => Ok(true),
+        Some(node) => Ok(matches!(NodeSeen::from(&node), NodeSeen::NotReady { .. })),
+    }
 }
 
 /// Deletes the claim of a pod that waits for a volume on a node that is lost. The spool is a cache: what it costs is at
@@ -134,16 +154,15 @@ async fn release_lost_claim(
     let Some(node) = claim.annotations().get(SELECTED_NODE).cloned() else {
         return Ok(());
     };
-    let nodes: Api<Node> = Api::all(client.clone());
-    let is_lost = match nodes.get_opt(&node).await.map_err(read)? {
-        None => true,
-        Some(node) => matches!(NodeSeen::from(&node), NodeSeen::NotReady { .. }),
-    };
-    if !is_lost {
+    if !is_lost(client, &node).await? {
         return Ok(());
     }
     warn!(namespace, claim = claim_name, node, "the claim's node is lost, it is deleted");
-    ignore_absence(claims.delete(&claim_name, &DeleteParams::default()).await.map(|_| ()))
+    // Not its successor, should it be there already.
+    let uid = claim.uid();
+    let preconditions = Some(Preconditions { uid, resource_version: None });
+    let params = DeleteParams { preconditions, ..DeleteParams::default() };
+    ignore_absence(claims.delete(&claim_name, &params).await.map(|_| ()))
         .map_err(|err| ApplyError::DeleteClaim(claim_name, err))
 }
 
