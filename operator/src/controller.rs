@@ -141,20 +141,31 @@ async fn pass(object: &RedisSync, ctx: &Context) -> Result<Action, ReconcileErro
     let validated = validate::validate(object, &dereferenced);
     let observed = observe(object, validated.as_ref().ok(), &dereferenced, &reference, ctx);
     let now = Timestamp::now();
-    let (invalid, plan) = match &validated {
-        Ok(sync) => (None, act(sync, &observed, &reference, now, ctx).await?),
-        Err(invalid) => (Some(invalid), act_on_lost(object, &observed, now, ctx).await?),
+    let (invalid, (plan, applied)) = match &validated {
+        Ok(sync) => (None, act(sync, &observed, &reference, now, ctx).await),
+        Err(invalid) => (Some(invalid), act_on_lost(object, &observed, now, ctx).await),
     };
+    // What could not be applied is told before it is tried again.
+    let failure = applied.as_ref().err().map(|err| chain(err));
     if awaits_first_word(object, &observed, &plan, ctx) {
+        applied?;
         return Ok(Action::requeue(REFRESH_MIN));
     }
-    let status =
-        status::status(Evidence { object, invalid, observed: &observed, plan: &plan, now });
+    let failure = failure.as_deref();
+    let status = status::status(Evidence {
+        object,
+        invalid,
+        observed: &observed,
+        plan: &plan,
+        failure,
+        now,
+    });
     let told = ctx.recall(&reference).status.or_else(|| object.status.clone());
     let events = events::events(told.as_ref(), &status, &plan);
     update_status::update_status(&ctx.client, &ctx.recorder, object, &status, events).await?;
     // Only now: what could not be written is told by the next pass.
     ctx.remember(&reference, |memory| memory.status = Some(status));
+    applied?;
     Ok(Action::requeue(ctx.look_again(invalid, &plan)))
 }
 
@@ -209,14 +220,14 @@ fn observe(
     Observed::read(&ctx.stores, &namespace, &object.name_any(), report, sites)
 }
 
-/// Step 5 and 6 for an object that can be acted on.
+/// Step 5 and 6 for an object that can be acted on: the plan, as far as it was carried out.
 async fn act(
     sync: &ValidatedSync,
     observed: &Observed,
     reference: &ObjectRef<RedisSync>,
     now: Timestamp,
     ctx: &Context,
-) -> Result<Plan, ReconcileError> {
+) -> (Plan, Result<(), ApplyError>) {
     let resources = build::build(sync, &ctx.image);
     let applied_generation = ctx.recall(reference).applied_generation;
     let has_turn =
@@ -231,11 +242,15 @@ async fn act(
             now,
         },
     );
-    let applied = apply::apply(&ctx.client, sync, &resources, &plan, observed).await?;
-    if applied.generation.is_some() {
-        ctx.remember(reference, |memory| memory.applied_generation = applied.generation);
+    match apply::apply(&ctx.client, sync, &resources, &plan, observed).await {
+        Ok(applied) => {
+            if applied.generation.is_some() {
+                ctx.remember(reference, |memory| memory.applied_generation = applied.generation);
+            }
+            (plan.once_applied(applied.is_pod_deleted), Ok(()))
+        }
+        Err(err) => (plan.once_applied(false), Err(err)),
     }
-    Ok(plan.once_applied(applied.is_pod_deleted))
 }
 
 /// Step 5 and 6 for an object that cannot be acted on: what runs is left alone.
@@ -244,13 +259,14 @@ async fn act_on_lost(
     observed: &Observed,
     now: Timestamp,
     ctx: &Context,
-) -> Result<Plan, ReconcileError> {
+) -> (Plan, Result<(), ApplyError>) {
     let plan = plan::plan_invalid(observed, now);
     let namespace = object.namespace().unwrap_or_default();
     let (client, name) = (&ctx.client, object.name_any());
-    let is_pod_deleted =
-        apply::apply_to_lost(client, &namespace, &name, &plan, observed).await?;
-    Ok(plan.once_applied(is_pod_deleted))
+    match apply::apply_to_lost(client, &namespace, &name, &plan, observed).await {
+        Ok(is_pod_deleted) => (plan.once_applied(is_pod_deleted), Ok(())),
+        Err(err) => (plan.once_applied(false), Err(err)),
+    }
 }
 
 async fn remove(

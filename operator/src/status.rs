@@ -30,6 +30,8 @@ pub struct Evidence<'a> {
     pub observed: &'a Observed,
     /// What was done.
     pub plan: &'a Plan,
+    /// Why it could not be done, if it could not; it is tried again.
+    pub failure: Option<&'a str>,
     /// The time.
     pub now: Timestamp,
 }

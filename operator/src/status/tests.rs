@@ -57,7 +57,7 @@ fn running(report: Option<SyncReport>) -> Observed {
 fn told(observed: &Observed, invalid: Option<&Invalid>, plan: &Plan) -> RedisSyncStatus {
     let object = object(SPEC);
     let now = Timestamp::from_second(1_800_000_000).unwrap();
-    status(Evidence { object: &object, invalid, observed, plan, now })
+    status(Evidence { object: &object, invalid, observed, plan, failure: None, now })
 }
 
 /// `Ready=False/Reason Reconciling=True Stalled=False`, as far as it is not quiet.
@@ -216,8 +216,10 @@ fn a_restarted_operator_keeps_the_time_of_a_master_that_is_still_the_same() {
     };
     let mut object = object(SPEC);
     let mut told = |observed: &Observed| {
-        let plan = &Plan::default();
-        let status = status(Evidence { object: &object, invalid: None, observed, plan, now: at(9) });
+        let (plan, now) = (&Plan::default(), at(9));
+        let evidence =
+            Evidence { object: &object, invalid: None, observed, plan, failure: None, now };
+        let status = status(evidence);
         object.status = Some(status.clone());
         status.sites[0].master_since.clone().unwrap().0
     };
@@ -225,4 +227,20 @@ fn a_restarted_operator_keeps_the_time_of_a_master_that_is_still_the_same() {
     assert_eq!(told(&seen("m:1", 8)), at(5), "the same, seen anew");
     assert_eq!(told(&seen("n:1", 9)), at(9), "another");
     assert_eq!(told(&seen("m:1", 10)), at(10), "and back");
+}
+
+#[test]
+fn what_could_not_be_applied_is_told() {
+    let object = object(SPEC);
+    let told = |observed: &Observed| {
+        let (plan, now) = (&Plan::default(), Timestamp::UNIX_EPOCH);
+        let failure = Some("exceeded quota");
+        status(Evidence { object: &object, invalid: None, observed, plan, failure, now })
+    };
+    let nothing = told(&Observed::default());
+    assert_eq!(verdict(&nothing), "False/ApplyFailed Reconciling");
+    assert_eq!(nothing.conditions[0].message, "exceeded quota");
+    let runs = told(&running(Some(report(json!({})))));
+    assert_eq!(verdict(&runs), "True/Replicating Reconciling", "what runs goes on");
+    assert_eq!(runs.conditions[1].reason, "ApplyFailed");
 }
