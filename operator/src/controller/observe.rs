@@ -60,7 +60,9 @@ pub struct WorkloadSeen {
     pub spec_hash: Option<String>,
     /// Changes with its spec, whoever changed it.
     pub generation: i64,
-    /// Whether its pod is the one of its newest template, and there.
+    /// Whether its pod is the one of its newest template.
+    pub is_updated: bool,
+    /// The same, and its link works: the pod of a link that waits, halts or rests is not ready.
     pub is_rolled_out: bool,
 }
 
@@ -149,6 +151,7 @@ impl From<&StatefulSet> for WorkloadSeen {
             template_hash: set.annotations().get(names::TEMPLATE_HASH).cloned(),
             spec_hash: set.annotations().get(names::SPEC_HASH).cloned(),
             generation,
+            is_updated: is_seen && is_newest,
             is_rolled_out: is_seen && is_newest && status.ready_replicas.unwrap_or_default() >= 1,
         }
     }

@@ -258,7 +258,7 @@ fn change_under_way(evidence: Evidence<'_>) -> Option<(String, String)> {
         }
         WorkloadStep::Keep => {}
     }
-    if observed.workload.as_ref().is_some_and(|workload| !workload.is_rolled_out) {
+    if observed.workload.as_ref().is_some_and(|workload| !workload.is_updated) {
         return found("RollingOut", "the syncer's pod is being replaced".to_owned());
     }
     let report = fresh(observed)?;
@@ -274,6 +274,9 @@ fn change_under_way(evidence: Evidence<'_>) -> Option<(String, String)> {
             "RestartPending",
             format!("changes of {fields} wait for the syncer's restart"),
         );
+    }
+    if report.paused != evidence.object.spec.paused {
+        return found("Applying", "the syncer has not read spec.paused yet".to_owned());
     }
     None
 }

@@ -47,7 +47,7 @@ fn report(changes: Value) -> SyncReport {
 
 fn running(report: Option<SyncReport>) -> Observed {
     Observed {
-        workload: Some(WorkloadSeen { is_rolled_out: true, ..WorkloadSeen::default() }),
+        workload: Some(WorkloadSeen { is_updated: true, ..WorkloadSeen::default() }),
         pod: Some(PodSeen { is_running: true, ..PodSeen::default() }),
         report: ReportView { report: report.map(Arc::new), failure: None },
         ..Observed::default()
@@ -55,7 +55,9 @@ fn running(report: Option<SyncReport>) -> Observed {
 }
 
 fn told(observed: &Observed, invalid: Option<&Invalid>, plan: &Plan) -> RedisSyncStatus {
-    let object = object(SPEC);
+    let mut object = object(SPEC);
+    // The spec that the syncer has read.
+    object.spec.paused = observed.report.report.as_ref().is_some_and(|report| report.paused);
     let now = Timestamp::from_second(1_800_000_000).unwrap();
     status(Evidence { object: &object, invalid, observed, plan, failure: None, now })
 }
@@ -185,8 +187,23 @@ fn a_change_that_is_under_way_is_reconciling_while_the_link_is_ready() {
         "True/Replicating Reconciling"
     );
     let mut observed = running(Some(report(json!({}))));
-    observed.workload.as_mut().unwrap().is_rolled_out = false;
+    observed.workload.as_mut().unwrap().is_updated = false;
     assert_eq!(verdict(&told(&observed, None, &Plan::default())), "True/Replicating Reconciling");
+}
+
+#[test]
+fn a_pause_is_settled_once_the_syncer_has_read_it() {
+    let mut object = object(SPEC);
+    object.spec.paused = true;
+    let told = |changes: Value| {
+        let (observed, plan) = (running(Some(report(changes))), Plan::default());
+        let now = Timestamp::UNIX_EPOCH;
+        let (observed, plan) = (&observed, &plan);
+        verdict(&status(Evidence { object: &object, invalid: None, observed, plan, failure: None, now }))
+    };
+    assert_eq!(told(json!({})), "True/Replicating Reconciling");
+    // Its pod is not ready meanwhile, and is not being replaced.
+    assert_eq!(told(json!({"paused": true})), "False/Paused");
 }
 
 #[test]

@@ -36,6 +36,7 @@ fn settled() -> World {
             template_hash: annotation(names::TEMPLATE_HASH),
             spec_hash: annotation(names::SPEC_HASH),
             generation: 4,
+            is_updated: true,
             is_rolled_out: true,
         }),
         config_text: Some(sync.config_text.clone()),
