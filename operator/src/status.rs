@@ -46,7 +46,9 @@ pub fn status(evidence: Evidence<'_>) -> RedisSyncStatus {
         links.first().and_then(of).and_then(|end| end.address.as_deref()).map(text::node)
     };
     let lag = links.iter().filter_map(|link| link.lag_milliseconds).max();
-    let behind = links.iter().map(|link| link.lag_bytes).sum::<Option<i64>>();
+    let behind = links
+        .iter()
+        .try_fold(0_i64, |sum, link| Some(sum.saturating_add(link.lag_bytes?)));
     let link = report.and_then(|report| report.links.first());
     let flow = validate::flow(&object.spec).ok();
     RedisSyncStatus {
@@ -117,7 +119,7 @@ fn site(
             .and_then(|master| master.epoch)
             .or_else(|| told.and_then(|end| end.epoch))
             .map(links::signed),
-        message: view.problem.clone(),
+        message: view.problem.as_deref().map(text::short),
     }
 }
 

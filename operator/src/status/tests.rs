@@ -261,3 +261,21 @@ fn what_could_not_be_applied_is_told() {
     assert_eq!(verdict(&runs), "True/Replicating Reconciling", "what runs goes on");
     assert_eq!(runs.conditions[1].reason, "ApplyFailed");
 }
+
+#[test]
+fn what_a_strange_report_says_still_makes_a_status_that_can_be_written() {
+    let mut strange = report(json!({
+        "phase": "Waiting",
+        "waitingFor": {"reason": "SourceError", "message": "x".repeat(900_000), "since": "2026-11-24T10:00:00Z"},
+    }));
+    let mut link = strange.links[0].clone();
+    link.lag.bytes = Some(u64::MAX);
+    strange.links = vec![link.clone(), link.clone()];
+    link.link = "1".into();
+    strange.links.push(link);
+    let status = told(&running(Some(strange)), None, &Plan::default());
+    let keys: Vec<&str> = status.links.iter().map(|link| link.key.as_str()).collect();
+    assert_eq!(keys, ["0", "1"]);
+    assert_eq!(status.behind.as_deref(), Some("8191Pi"));
+    assert!(serde_json::to_string(&status).unwrap().len() < 20_000);
+}
