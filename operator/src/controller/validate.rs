@@ -88,6 +88,11 @@ pub fn validate(object: &RedisSync, dereferenced: &Dereferenced) -> Result<Valid
     let metadata = &object.metadata;
     let (namespace, name) =
         (metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default());
+    if name.contains('.') {
+        return Err(invalid(format!(
+            "metadata.name '{name}' has a dot, which the name of a pod's host must not have: create the RedisSync anew under a name of letters, digits and - only"
+        )));
+    }
     let spec = object.spec.clone();
     let (source, target) = flow(&spec)?;
     let config = syncer_config::build(&spec, &pair_id(object), source, target)
