@@ -22,14 +22,14 @@ use kube::{
     runtime::{controller::Action, events::Recorder, reflector::ObjectRef},
 };
 use redissync_syncer::contract::WaitReason;
-use tracing::{error, info};
+use tracing::{debug, error};
 
 use self::{
     apply::ApplyError,
     cleanup::{Cleanup, CleanupError},
     dereference::{DereferenceError, Dereferenced, SecretCache},
     observe::{Observed, Stores},
-    plan::{Circumstances, Plan},
+    plan::{Circumstances, Plan, PodStep},
     update_status::UpdateStatusError,
     validate::{Invalid, ValidatedSync},
 };
@@ -121,7 +121,10 @@ pub async fn reconcile(
     ctx.metrics.passed(outcome.is_ok(), started.elapsed());
     ctx.metrics.set_objects(ctx.watches.len());
     if outcome.is_ok() {
-        ctx.remember(&ObjectRef::from_obj(&*object), |memory| memory.failures = 0);
+        // Not remembered anew: the object may be gone.
+        if let Some(memory) = ctx.memory().get_mut(&ObjectRef::from_obj(&*object)) {
+            memory.failures = 0;
+        }
     }
     outcome
 }
@@ -138,17 +141,40 @@ async fn pass(object: &RedisSync, ctx: &Context) -> Result<Action, ReconcileErro
     let validated = validate::validate(object, &dereferenced);
     let observed = observe(object, validated.as_ref().ok(), &dereferenced, &reference, ctx);
     let now = Timestamp::now();
-    let (invalid, plan) = match &validated {
-        Ok(sync) => (None, act(sync, &observed, &reference, now, ctx).await?),
-        Err(invalid) => (Some(invalid), act_on_lost(object, &observed, now, ctx).await?),
+    let (invalid, (plan, applied)) = match &validated {
+        Ok(sync) => (None, act(sync, &observed, &reference, now, ctx).await),
+        Err(invalid) => (Some(invalid), act_on_lost(object, &observed, now, ctx).await),
     };
-    let status =
-        status::status(Evidence { object, invalid, observed: &observed, plan: &plan, now });
+    // What could not be applied is told before it is tried again.
+    let failure = applied.as_ref().err().map(|err| chain(err));
+    if awaits_first_word(object, &observed, &plan, ctx) {
+        applied?;
+        return Ok(Action::requeue(REFRESH_MIN));
+    }
+    let failure = failure.as_deref();
+    let status = status::status(Evidence {
+        object,
+        invalid,
+        observed: &observed,
+        plan: &plan,
+        failure,
+        now,
+    });
     let told = ctx.recall(&reference).status.or_else(|| object.status.clone());
     let events = events::events(told.as_ref(), &status, &plan);
-    ctx.remember(&reference, |memory| memory.status = Some(status.clone()));
     update_status::update_status(&ctx.client, &ctx.recorder, object, &status, events).await?;
+    // Only now: what could not be written is told by the next pass.
+    ctx.remember(&reference, |memory| memory.status = Some(status));
+    applied?;
     Ok(Action::requeue(ctx.look_again(invalid, &plan)))
+}
+
+/// Whether an operator that has just started has asked the syncer and has no answer yet. It comes, or fails, within
+/// seconds and asks for a pass; till then the status that is there tells more than "nobody was heard" would.
+fn awaits_first_word(object: &RedisSync, observed: &Observed, plan: &Plan, ctx: &Context) -> bool {
+    let is_asked = report_address(object, ctx).is_some();
+    let is_answered = observed.report.report.is_some() || observed.report.failure.is_some();
+    object.status.is_some() && is_asked && !is_answered && plan.pod != PodStep::ForceDelete
 }
 
 /// Step 1. What a server refuses is read anew at once: the password may have been rotated.
@@ -194,14 +220,14 @@ fn observe(
     Observed::read(&ctx.stores, &namespace, &object.name_any(), report, sites)
 }
 
-/// Step 5 and 6 for an object that can be acted on.
+/// Step 5 and 6 for an object that can be acted on: the plan, as far as it was carried out.
 async fn act(
     sync: &ValidatedSync,
     observed: &Observed,
     reference: &ObjectRef<RedisSync>,
     now: Timestamp,
     ctx: &Context,
-) -> Result<Plan, ReconcileError> {
+) -> (Plan, Result<(), ApplyError>) {
     let resources = build::build(sync, &ctx.image);
     let applied_generation = ctx.recall(reference).applied_generation;
     let has_turn =
@@ -216,11 +242,15 @@ async fn act(
             now,
         },
     );
-    let applied = apply::apply(&ctx.client, sync, &resources, &plan, observed).await?;
-    if applied.generation.is_some() {
-        ctx.remember(reference, |memory| memory.applied_generation = applied.generation);
+    match apply::apply(&ctx.client, sync, &resources, &plan, observed).await {
+        Ok(applied) => {
+            if applied.generation.is_some() {
+                ctx.remember(reference, |memory| memory.applied_generation = applied.generation);
+            }
+            (plan.once_applied(applied.is_pod_deleted), Ok(()))
+        }
+        Err(err) => (plan.once_applied(false), Err(err)),
     }
-    Ok(plan)
 }
 
 /// Step 5 and 6 for an object that cannot be acted on: what runs is left alone.
@@ -229,11 +259,14 @@ async fn act_on_lost(
     observed: &Observed,
     now: Timestamp,
     ctx: &Context,
-) -> Result<Plan, ReconcileError> {
+) -> (Plan, Result<(), ApplyError>) {
     let plan = plan::plan_invalid(observed, now);
     let namespace = object.namespace().unwrap_or_default();
-    apply::apply_to_lost(&ctx.client, &namespace, &object.name_any(), &plan, observed).await?;
-    Ok(plan)
+    let (client, name) = (&ctx.client, object.name_any());
+    match apply::apply_to_lost(client, &namespace, &name, &plan, observed).await {
+        Ok(is_pod_deleted) => (plan.once_applied(is_pod_deleted), Ok(())),
+        Err(err) => (plan.once_applied(false), Err(err)),
+    }
 }
 
 async fn remove(
@@ -261,14 +294,16 @@ async fn remove(
 
 fn report_address(object: &RedisSync, ctx: &Context) -> Option<ReportAddress> {
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+    let pair_id = validate::pair_id(object);
     if let Some(socket) = ctx.report_stand_in {
-        return Some(ReportAddress { socket, prefix: format!("/{namespace}/{name}") });
+        return Some(ReportAddress { socket, prefix: format!("/{namespace}/{name}"), pair_id });
     }
     let pod = ctx.stores.pods.get(&ObjectRef::new(&names::pod(&name)).within(&namespace))?;
     let address = observe::PodSeen::from(&*pod).address?;
     Some(ReportAddress {
         socket: SocketAddr::new(address, names::HTTP_PORT),
         prefix: String::new(),
+        pair_id,
     })
 }
 
@@ -315,14 +350,14 @@ pub fn error_policy(object: Arc<RedisSync>, err: &ReconcileError, ctx: Arc<Conte
 }
 
 /// The error with its causes.
-fn chain(err: &dyn std::error::Error) -> String {
+pub fn chain(err: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(err), |err| err.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// An object that is gone for good: nothing of it may stay in memory.
 pub fn forget(reference: &ObjectRef<RedisSync>, ctx: &Context) {
-    info!(object = %reference, "the object is gone");
+    debug!(object = %reference, "the object is gone");
     ctx.watches.forget(reference);
     ctx.memory().remove(reference);
 }

@@ -11,6 +11,8 @@ pub const FIELD_MANAGER: &str = "redissync-operator";
 pub const FINALIZER: &str = "redissync.dev/drain";
 /// The value of `app.kubernetes.io/name` of each syncer's objects.
 pub const SYNCER_APP: &str = "redissync-syncer";
+/// The label of every object that the operator made; its value is [`FIELD_MANAGER`].
+pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// Selects every object that the operator made.
 pub const MANAGED_SELECTOR: &str = "app.kubernetes.io/managed-by=redissync-operator";
 
@@ -71,7 +73,7 @@ pub fn selector(sync: &str) -> BTreeMap<String, String> {
 /// The labels of everything that is made for an object.
 pub fn labels(sync: &str) -> BTreeMap<String, String> {
     let mut labels = selector(sync);
-    labels.insert("app.kubernetes.io/managed-by".to_owned(), "redissync-operator".to_owned());
+    labels.insert(MANAGED_BY.to_owned(), FIELD_MANAGER.to_owned());
     labels.insert("app.kubernetes.io/part-of".to_owned(), "redissync".to_owned());
     labels
 }

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::{Request, StatusCode, body::Bytes, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
-use redissync_syncer::contract::SyncReport;
+use redissync_syncer::contract::{REPORT_VERSION, SyncReport};
 use tokio::{net::TcpStream, time::timeout};
 
 /// A report has about 4 KiB for each link; more than this is none.
@@ -15,6 +15,9 @@ const CONNECT_MAX: Duration = Duration::from_secs(3);
 /// What an answer may take beyond the wait that was asked for.
 const ANSWER_MAX: Duration = Duration::from_secs(3);
 
+/// The longest that a pairID may be.
+const PAIR_ID_SHOWN: usize = 253;
+
 /// Where a syncer's report is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReportAddress {
@@ -22,6 +25,8 @@ pub struct ReportAddress {
     pub socket: SocketAddr,
     /// Before `/report`; empty but for a stand-in that answers for many.
     pub prefix: String,
+    /// The pair that is asked for.
+    pub pair_id: String,
 }
 
 /// Why there is no report.
@@ -42,6 +47,12 @@ pub enum ReportError {
     /// It is no report that this version understands.
     #[error("what {0} answers is no report: {1}")]
     Malformed(SocketAddr, String),
+    /// Its fields have a meaning that this version does not know.
+    #[error("{0} reports in version {1}, this operator knows version {REPORT_VERSION}: upgrade the operator")]
+    Newer(SocketAddr, u32),
+    /// A pod's address is given to another pod once it is gone.
+    #[error("{0} reports for the pair '{1}': it is another pair's syncer")]
+    Foreign(SocketAddr, String),
 }
 
 /// The report, as soon as it is another than `since`, at the latest after `wait` (whole seconds).
@@ -58,7 +69,21 @@ pub async fn get(
     let answer = exchange(stream, address, since, wait);
     let body =
         timeout(wait + ANSWER_MAX, answer).await.map_err(|_| ReportError::Silent(socket))??;
-    serde_json::from_slice(&body).map_err(|err| ReportError::Malformed(socket, err.to_string()))
+    read(&body, address)
+}
+
+/// The report, if it is that of the pair, in a version that is known.
+fn read(body: &[u8], ReportAddress { socket, pair_id, .. }: &ReportAddress) -> Result<SyncReport, ReportError> {
+    let malformed = |err: serde_json::Error| ReportError::Malformed(*socket, err.to_string());
+    let report: SyncReport = serde_json::from_slice(body).map_err(malformed)?;
+    if report.version > REPORT_VERSION {
+        return Err(ReportError::Newer(*socket, report.version));
+    }
+    if report.pair_id != *pair_id {
+        let other = report.pair_id.chars().take(PAIR_ID_SHOWN).collect();
+        return Err(ReportError::Foreign(*socket, other));
+    }
+    Ok(report)
 }
 
 async fn exchange(
@@ -92,5 +117,33 @@ async fn exchange(
             Ok(()) => Err(broken(&"the connection was closed")),
             Err(err) => Err(broken(&err)),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_the_pairs_own_report_in_a_known_version_is_taken() {
+        let address = ReportAddress {
+            socket: ([10, 0, 0, 1], 9250).into(),
+            prefix: String::new(),
+            pair_id: "shop/cart".to_owned(),
+        };
+        let told = |version: u32, pair_id: &str| {
+            let report = json!({
+                "version": version, "revision": "x-1", "observedAt": "2026-11-24T10:00:00Z", "pairID": pair_id,
+                "phase": "Streaming", "waitingFor": null, "halt": null, "paused": false, "owner": null,
+                "dataVerified": {"status": "True", "uncheckedBatches": 0}, "links": [], "aNovelty": 1,
+            });
+            read(report.to_string().as_bytes(), &address)
+        };
+        assert_eq!(told(1, "shop/cart").unwrap().pair_id, "shop/cart");
+        assert!(matches!(told(1, "shop/other"), Err(ReportError::Foreign(..))));
+        assert!(matches!(told(2, "shop/cart"), Err(ReportError::Newer(_, 2))));
+        assert!(matches!(read(b"<html>", &address), Err(ReportError::Malformed(..))));
     }
 }

@@ -78,6 +78,9 @@ async fn follow(
 ) {
     loop {
         let Some(address) = addresses.borrow_and_update().clone() else {
+            if views.send_if_modified(lose) {
+                trigger.fire().await;
+            }
             if addresses.changed().await.is_err() {
                 return;
             }
@@ -122,6 +125,11 @@ fn take(view: &mut ReportView, report: SyncReport) -> bool {
     was_failed || is_other
 }
 
+/// There is nobody to ask any more: what was said last does not hold for what comes.
+fn lose(view: &mut ReportView) -> bool {
+    view.report.is_some() && fail(view, "its pod is gone, or has no address yet".to_owned())
+}
+
 fn fail(view: &mut ReportView, message: String) -> bool {
     let is_first = view.failure.is_none();
     let since = view.failure.as_ref().map_or_else(Timestamp::now, |failure| failure.since);
@@ -161,4 +169,33 @@ struct State<T> {
     verified: Verification,
     is_paused: bool,
     rest: T,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn report() -> SyncReport {
+        let report = json!({
+            "version": 1, "revision": "x-1", "observedAt": "2026-11-24T10:00:00Z", "pairID": "shop/cart",
+            "phase": "Streaming", "waitingFor": null, "halt": null, "paused": false, "owner": null,
+            "dataVerified": {"status": "True", "uncheckedBatches": 0}, "links": [],
+        });
+        serde_json::from_value(report).unwrap()
+    }
+
+    #[test]
+    fn what_a_syncer_said_does_not_outlive_its_pod() {
+        let mut view = ReportView::default();
+        assert!(!lose(&mut view), "nobody was heard yet");
+        assert!(view.failure.is_none());
+        assert!(take(&mut view, report()));
+        assert!(lose(&mut view));
+        assert!(view.failure.is_some() && view.report.is_some(), "old numbers with their old time");
+        assert!(!lose(&mut view), "told once");
+        assert!(take(&mut view, report()));
+        assert!(view.failure.is_none());
+    }
 }

@@ -27,7 +27,7 @@ use kube::{
 };
 use redissync_syncer::shutdown::Shutdown;
 use serde::de::DeserializeOwned;
-use tracing::{debug, warn};
+use tracing::warn;
 
 use crate::{
     build::SyncerImage,
@@ -38,7 +38,7 @@ use crate::{
     rollout::Rollout,
     run::RunArgs,
     task::Task,
-    trigger::Triggers,
+    trigger::{self, Triggers},
     watches::Watches,
 };
 
@@ -46,6 +46,8 @@ use crate::{
 const PASSES_MAX: u16 = 8;
 /// Changes that come together are one pass.
 const DEBOUNCE: Duration = Duration::from_millis(100);
+
+type Outcome = kube::runtime::controller::Error<controller::ReconcileError, watcher::Error>;
 
 /// What is looked after, and with what.
 #[derive(Clone)]
@@ -71,7 +73,7 @@ impl std::fmt::Debug for Scope {
 /// Runs until the end is asked for; passes under way are ended in order.
 pub async fn control(scope: Scope) -> anyhow::Result<()> {
     let Scope { client, namespace, args, metrics, shutdown } = scope;
-    let (triggers, requests) = Triggers::new();
+    let (triggers, mut requests) = Triggers::new();
     let place = Place { client: client.clone(), namespace: namespace.clone() };
     let mut tasks = Vec::new();
     let stores = Stores {
@@ -80,7 +82,14 @@ pub async fn control(scope: Scope) -> anyhow::Result<()> {
         pods: place.reflect::<Pod>(&triggers, &mut tasks),
         nodes: namespace.is_none().then(|| place.reflect_nodes(&mut tasks)),
     };
-    wait_until_filled(&stores).await.context("failed to fill the stores")?;
+    tokio::select! {
+        // The end first: without rights the stores are never filled.
+        biased;
+        () = shutdown.requested() => return Ok(()),
+        outcome = trigger::discard_until(&mut requests, wait_until_filled(&stores)) => {
+            outcome.context("failed to fill the stores")?;
+        }
+    }
     let ctx = Arc::new(controller::Context {
         recorder: Recorder::new(
             client.clone(),
@@ -106,16 +115,31 @@ pub async fn control(scope: Scope) -> anyhow::Result<()> {
         .with_config(Config::default().concurrency(PASSES_MAX).debounce(DEBOUNCE))
         .reconcile_on(requests)
         .graceful_shutdown_on(async move { shutdown.requested().await })
-        .run(controller::reconcile, controller::error_policy, ctx)
-        .for_each(|outcome| async move {
+        .run(controller::reconcile, controller::error_policy, Arc::clone(&ctx))
+        .for_each(|outcome| {
             if let Err(err) = outcome {
-                // An object that is gone is no fault; a pass that failed was logged where it failed.
-                debug!(error = %err, "a pass was left out");
+                look_after(err, &ctx);
             }
+            std::future::ready(())
         })
         .await;
     drop(tasks);
     Ok(())
+}
+
+/// What is left of a pass that did not come about.
+fn look_after(err: Outcome, ctx: &controller::Context) {
+    match err {
+        // A pass that was under way when its object went has left its tasks behind; its own wish to look again ends here.
+        kube::runtime::controller::Error::ObjectNotFound(object) => {
+            if let Some(namespace) = &object.namespace {
+                controller::forget(&ObjectRef::new(&object.name).within(namespace), ctx);
+            }
+        }
+        // Logged where it failed.
+        kube::runtime::controller::Error::ReconcilerFailed(..) => {}
+        err => warn!(error = %controller::chain(&err), kind = "RedisSync", "a watch failed, it is begun again"),
+    }
 }
 
 /// All stores hold what there is, so that nothing is taken for missing that was only not read yet.

@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::get,
 };
-use tokio::net::TcpListener;
+use redissync_syncer::report::listen_at;
 use tracing::{error, info};
 
 use crate::{metrics::Metrics, task::Task};
@@ -20,7 +20,7 @@ pub struct ListenError(SocketAddr, #[source] std::io::Error);
 
 /// Serves until the task is dropped. A process that waits for the lease is ready: it can take over.
 pub async fn serve(listen: SocketAddr, metrics: Metrics) -> Result<Task, ListenError> {
-    let listener = TcpListener::bind(listen).await.map_err(|err| ListenError(listen, err))?;
+    let listener = listen_at(listen).await.map_err(|err| ListenError(listen, err))?;
     info!(address = %listen, "the HTTP server listens");
     let router = Router::new()
         .route("/healthz", get(|| async { "ok" }))

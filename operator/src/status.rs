@@ -30,6 +30,8 @@ pub struct Evidence<'a> {
     pub observed: &'a Observed,
     /// What was done.
     pub plan: &'a Plan,
+    /// Why it could not be done, if it could not; it is tried again.
+    pub failure: Option<&'a str>,
     /// The time.
     pub now: Timestamp,
 }
@@ -44,7 +46,9 @@ pub fn status(evidence: Evidence<'_>) -> RedisSyncStatus {
         links.first().and_then(of).and_then(|end| end.address.as_deref()).map(text::node)
     };
     let lag = links.iter().filter_map(|link| link.lag_milliseconds).max();
-    let behind = links.iter().map(|link| link.lag_bytes).sum::<Option<i64>>();
+    let behind = links
+        .iter()
+        .try_fold(0_i64, |sum, link| Some(sum.saturating_add(link.lag_bytes?)));
     let link = report.and_then(|report| report.links.first());
     let flow = validate::flow(&object.spec).ok();
     RedisSyncStatus {
@@ -67,12 +71,14 @@ pub fn status(evidence: Evidence<'_>) -> RedisSyncStatus {
                     SiteRole::Primary,
                     &observed.source,
                     link.map(|link| &link.source),
+                    &old.sites,
                 ),
                 site(
                     &target.name,
                     SiteRole::Standby,
                     &observed.target,
                     link.map(|link| &link.target),
+                    &old.sites,
                 ),
             ]
         }),
@@ -87,22 +93,33 @@ pub fn status(evidence: Evidence<'_>) -> RedisSyncStatus {
     }
 }
 
-/// What the operator sees itself; where it sees no master, what the syncer follows.
-fn site(name: &str, role: SiteRole, view: &SiteView, end: Option<&EndReport>) -> SiteStatus {
+/// What the operator sees itself; where it sees no master, what the syncer follows. An operator that was restarted sees a
+/// master anew that it has known for long: the earlier time stays.
+fn site(
+    name: &str,
+    role: SiteRole,
+    view: &SiteView,
+    end: Option<&EndReport>,
+    old: &[SiteStatus],
+) -> SiteStatus {
     let seen = view.master.as_ref();
     let told = end.filter(|_| seen.is_none());
+    let master = seen
+        .map(|master| master.address.clone())
+        .or_else(|| told.and_then(|end| end.address.clone()));
+    let known = old.iter().find(|known| known.name == name && known.master == master);
     SiteStatus {
         name: name.to_owned(),
         role,
-        master: seen
-            .map(|master| master.address.clone())
-            .or_else(|| told.and_then(|end| end.address.clone())),
-        master_since: seen.map(|master| Time(master.since)),
+        master,
+        master_since: known
+            .and_then(|known| known.master_since.clone())
+            .or_else(|| seen.map(|master| Time(master.since))),
         epoch: seen
             .and_then(|master| master.epoch)
             .or_else(|| told.and_then(|end| end.epoch))
             .map(links::signed),
-        message: view.problem.clone(),
+        message: view.problem.as_deref().map(text::short),
     }
 }
 

@@ -3,7 +3,12 @@
 
 mod listener;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     Json, Router,
@@ -74,7 +79,7 @@ async fn serve_with(
     wait_max: Duration,
 ) -> Result<ReportServer, ReportError> {
     let bind = |source| ReportError::Bind { address: listen, source };
-    let listener = TcpListener::bind(listen).await.map_err(bind)?;
+    let listener = listen_at(listen).await.map_err(bind)?;
     let address = listener.local_addr().map_err(bind)?;
     let metrics = Metrics::new(Arc::clone(&state)).map_err(ReportError::Metrics)?;
     let (stop, stopping) = Shutdown::manual();
@@ -88,6 +93,17 @@ async fn serve_with(
     });
     info!(%address, "the HTTP server listens");
     Ok(ReportServer { address, stop, task })
+}
+
+/// Listens; where the system has no IPv6, at all IPv4 addresses instead of at all of both.
+pub async fn listen_at(address: SocketAddr) -> io::Result<TcpListener> {
+    match TcpListener::bind(address).await {
+        // The first error is told: a port that is taken is taken in both families.
+        Err(err) if address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED) => {
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await.map_err(|_| err)
+        }
+        outcome => outcome,
+    }
 }
 
 impl ReportServer {

@@ -6,9 +6,10 @@ use k8s_openapi::api::{
     core::v1::{ConfigMap, Node, PersistentVolumeClaim, Pod},
 };
 use kube::{
-    Api, Client, ResourceExt as _,
-    api::{DeleteParams, Patch, PatchParams, Preconditions},
+    Api, Client, Resource, ResourceExt as _,
+    api::{DeleteParams, ObjectMeta, Patch, PatchParams, Preconditions},
 };
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use tracing::{info, warn};
 
@@ -27,6 +28,8 @@ const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
 pub struct Applied {
     /// The StatefulSet's generation after it was applied; `None` if it was not.
     pub generation: Option<i64>,
+    /// Whether the pod of a lost node was deleted.
+    pub is_pod_deleted: bool,
 }
 
 /// Why the cluster could not be made so.
@@ -38,9 +41,20 @@ pub enum ApplyError {
     /// The StatefulSet.
     #[error("failed to apply the StatefulSet {0}")]
     StatefulSet(String, #[source] kube::Error),
+    /// Whether the name is free.
+    #[error("failed to look at {0} {1}")]
+    ReadName(&'static str, String, #[source] kube::Error),
+    /// Something else has the name.
+    #[error(
+        "there is a {0} '{1}' that this operator did not make: rename or delete it, or give the RedisSync another name"
+    )]
+    NameTaken(&'static str, String),
     /// The pod's annotations.
     #[error("failed to patch the annotations of the pod {0}")]
     Refresh(String, #[source] kube::Error),
+    /// The node of a pod that may be lost.
+    #[error("failed to look at the node {0}")]
+    ReadNode(String, #[source] kube::Error),
     /// The pod on a lost node.
     #[error("failed to delete the pod {0} of a lost node")]
     ForceDelete(String, #[source] kube::Error),
@@ -67,12 +81,18 @@ pub async fn apply(
     let mut applied = Applied::default();
     if plan.apply_config {
         let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+        if observed.config_text.is_none() {
+            ensure_name(&api, "ConfigMap", &workload, &sync.uid).await?;
+        }
         api.patch(&workload, &server_side(), &Patch::Apply(config_map))
             .await
             .map_err(|err| ApplyError::ConfigMap(workload.clone(), err))?;
     }
     if plan.workload == WorkloadStep::Apply {
         let api: Api<StatefulSet> = Api::namespaced(client.clone(), namespace);
+        if observed.workload.is_none() {
+            ensure_name(&api, "StatefulSet", &workload, &sync.uid).await?;
+        }
         let set = api
             .patch(&workload, &server_side(), &Patch::Apply(stateful_set))
             .await
@@ -82,20 +102,52 @@ pub async fn apply(
     if plan.pod == PodStep::Refresh {
         refresh(client, sync).await?;
     }
-    apply_to_lost(client, namespace, &sync.name, plan, observed).await?;
+    applied.is_pod_deleted =
+        apply_to_lost(client, namespace, &sync.name, plan, observed).await?;
     Ok(applied)
 }
 
-/// What is done about lost nodes; also for objects that are not valid.
+/// The stores hold only what carries the operator's label. What has the name without it is somebody else's: applied over,
+/// it would get an owner, and go with it (Promise 5).
+async fn ensure_name<K>(
+    api: &Api<K>,
+    kind: &'static str,
+    name: &str,
+    uid: &str,
+) -> Result<(), ApplyError>
+where
+    K: Resource + Clone + std::fmt::Debug + DeserializeOwned,
+{
+    let found = api.get_opt(name).await;
+    let found = found.map_err(|err| ApplyError::ReadName(kind, name.to_owned(), err))?;
+    match found {
+        Some(found) if !is_ours(found.meta(), uid) => {
+            Err(ApplyError::NameTaken(kind, name.to_owned()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// By the label, or, should that have been taken off, by the owner.
+fn is_ours(metadata: &ObjectMeta, uid: &str) -> bool {
+    let label = metadata.labels.as_ref().and_then(|labels| labels.get(names::MANAGED_BY));
+    let owners = metadata.owner_references.as_deref().unwrap_or_default();
+    label.is_some_and(|by| by == names::FIELD_MANAGER) || owners.iter().any(|owner| owner.uid == uid)
+}
+
+/// What is done about lost nodes; also for objects that are not valid. True if the pod was deleted.
 pub async fn apply_to_lost(
     client: &Client,
     namespace: &str,
     name: &str,
     plan: &Plan,
     observed: &Observed,
-) -> Result<(), ApplyError> {
+) -> Result<bool, ApplyError> {
+    let mut is_pod_deleted = false;
     if plan.pod == PodStep::ForceDelete
         && let Some(pod) = &observed.pod
+        && let Some(node) = &pod.node
+        && is_lost(client, node).await?
     {
         let pod_name = names::pod(name);
         warn!(namespace, pod = pod_name, node = pod.node, "the pod's node is lost, it is deleted");
@@ -111,11 +163,22 @@ pub async fn apply_to_lost(
         let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
         ignore_absence(api.delete(&pod_name, &params).await.map(|_| ()))
             .map_err(|err| ApplyError::ForceDelete(pod_name, err))?;
+        is_pod_deleted = true;
     }
     if plan.check_claim {
         release_lost_claim(client, namespace, name).await?;
     }
-    Ok(())
+    Ok(is_pod_deleted)
+}
+
+/// Asks the API server itself. The watch of pods may be ahead of that of nodes: a pod on a node that was added a moment
+/// ago would be taken for lost, and its successor too, for as long as the watch lags behind.
+async fn is_lost(client: &Client, node: &str) -> Result<bool, ApplyError> {
+    let nodes: Api<Node> = Api::all(client.clone());
+    match nodes.get_opt(node).await.map_err(|err| ApplyError::ReadNode(node.to_owned(), err))? {
+        None => Ok(true),
+        Some(node) => Ok(matches!(NodeSeen::from(&node), NodeSeen::NotReady { .. })),
+    }
 }
 
 /// Deletes the claim of a pod that waits for a volume on a node that is lost. The spool is a cache: what it costs is at
@@ -134,16 +197,15 @@ async fn release_lost_claim(
     let Some(node) = claim.annotations().get(SELECTED_NODE).cloned() else {
         return Ok(());
     };
-    let nodes: Api<Node> = Api::all(client.clone());
-    let is_lost = match nodes.get_opt(&node).await.map_err(read)? {
-        None => true,
-        Some(node) => matches!(NodeSeen::from(&node), NodeSeen::NotReady { .. }),
-    };
-    if !is_lost {
+    if !is_lost(client, &node).await? {
         return Ok(());
     }
     warn!(namespace, claim = claim_name, node, "the claim's node is lost, it is deleted");
-    ignore_absence(claims.delete(&claim_name, &DeleteParams::default()).await.map(|_| ()))
+    // Not its successor, should it be there already.
+    let uid = claim.uid();
+    let preconditions = Some(Preconditions { uid, resource_version: None });
+    let params = DeleteParams { preconditions, ..DeleteParams::default() };
+    ignore_absence(claims.delete(&claim_name, &params).await.map(|_| ()))
         .map_err(|err| ApplyError::DeleteClaim(claim_name, err))
 }
 
@@ -173,5 +235,26 @@ fn ignore_absence(outcome: Result<(), kube::Error>) -> Result<(), kube::Error> {
     match outcome {
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{build, controller::validate::fixtures::validated};
+
+    #[test]
+    fn what_the_operator_made_is_told_from_what_others_made() {
+        let sync = validated(
+            "sites: [{name: a, standalone: {address: 'a:1'}}, {name: b, standalone: {address: 'b:1'}}]\nprimary: a",
+        );
+        let image = build::SyncerImage { name: "i".into(), pull_policy: "Always".into() };
+        let made = build::build(&sync, &image).config_map.metadata;
+        assert!(is_ours(&made, &sync.uid));
+        let unlabelled = ObjectMeta { labels: None, ..made.clone() };
+        assert!(is_ours(&unlabelled, &sync.uid) && !is_ours(&unlabelled, "another"));
+        let orphaned = ObjectMeta { owner_references: None, ..made };
+        assert!(is_ours(&orphaned, &sync.uid));
+        assert!(!is_ours(&ObjectMeta::default(), &sync.uid));
     }
 }

@@ -57,10 +57,22 @@ pub struct DereferenceError {
 pub struct SecretCache(Mutex<HashMap<(String, String), (Instant, Fetched)>>);
 
 /// One Secret: its version and the bytes of its keys; an absence is a value.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 enum Fetched {
     Found { version: String, data: BTreeMap<String, Vec<u8>> },
     Fault(SecretFault),
+}
+
+/// Never the bytes.
+impl std::fmt::Debug for Fetched {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Found { version, data } => {
+                write!(f, "Found({version}, {} keys)", data.len())
+            }
+            Self::Fault(fault) => write!(f, "{fault:?}"),
+        }
+    }
 }
 
 /// Fetches what the spec names. `is_urgent`: what was read before does not count (a server refused a password).
@@ -165,6 +177,17 @@ impl SecretCache {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_fetched_is_never_shown() {
+        let data = BTreeMap::from([("password".to_owned(), b"A".repeat(3))]);
+        let fetched = Fetched::Found { version: "7".into(), data };
+        let cache = SecretCache::default();
+        let kept = (("shop".to_owned(), "redis".to_owned()), (Instant::now(), fetched));
+        cache.0.lock().unwrap().extend([kept]);
+        let shown = format!("{cache:?}");
+        assert!(shown.contains("Found(7, 1 keys)") && !shown.contains("65, 65"), "{shown}");
+    }
 
     #[test]
     fn a_password_is_read_as_the_syncer_reads_it() {

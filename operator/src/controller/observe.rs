@@ -60,7 +60,9 @@ pub struct WorkloadSeen {
     pub spec_hash: Option<String>,
     /// Changes with its spec, whoever changed it.
     pub generation: i64,
-    /// Whether its pod is the one of its newest template, and there.
+    /// Whether its pod is the one of its newest template.
+    pub is_updated: bool,
+    /// The same, and its link works: the pod of a link that waits, halts or rests is not ready.
     pub is_rolled_out: bool,
 }
 
@@ -149,6 +151,7 @@ impl From<&StatefulSet> for WorkloadSeen {
             template_hash: set.annotations().get(names::TEMPLATE_HASH).cloned(),
             spec_hash: set.annotations().get(names::SPEC_HASH).cloned(),
             generation,
+            is_updated: is_seen && is_newest,
             is_rolled_out: is_seen && is_newest && status.ready_replicas.unwrap_or_default() >= 1,
         }
     }
@@ -157,8 +160,10 @@ impl From<&StatefulSet> for WorkloadSeen {
 impl From<&Pod> for PodSeen {
     fn from(pod: &Pod) -> Self {
         let status = pod.status.clone().unwrap_or_default();
-        let container = status.container_statuses.unwrap_or_default().into_iter().next();
-        let state = container.as_ref().and_then(|container| container.state.clone());
+        // By name: what a service mesh adds to the pod may stand before it.
+        let containers = status.container_statuses.unwrap_or_default();
+        let container = containers.into_iter().find(|it| it.name == names::CONTAINER);
+        let state = container.and_then(|container| container.state);
         let waiting = state.as_ref().and_then(|state| state.waiting.clone()).map(|waiting| {
             let message = waiting.message.map(|text| format!(": {text}")).unwrap_or_default();
             format!("{}{message}", waiting.reason.unwrap_or_default())
@@ -206,5 +211,34 @@ impl From<&Node> for NodeSeen {
             },
             None => Self::Unknown,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_syncers_container_is_told_from_those_that_others_add() {
+        let pod = |syncer: serde_json::Value| {
+            let pod: Pod = serde_json::from_value(json!({
+                "metadata": {"name": "cart-redissync-0"},
+                "status": {"podIP": "fd00::7", "containerStatuses": [
+                    {"name": "istio-proxy", "image": "", "imageID": "", "ready": true, "restartCount": 0,
+                     "state": {"running": {}}},
+                    {"name": "syncer", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+                     "state": syncer},
+                ]},
+            }))
+            .unwrap();
+            PodSeen::from(&pod)
+        };
+        assert!(pod(json!({"running": {}})).is_running);
+        let waiting = pod(json!({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}}));
+        assert!(!waiting.is_running);
+        assert_eq!(waiting.problem.as_deref(), Some("CrashLoopBackOff: back-off"));
+        assert_eq!(waiting.address, "fd00::7".parse().ok());
     }
 }

@@ -72,6 +72,17 @@ pub struct Circumstances<'a> {
     pub now: Timestamp,
 }
 
+impl Plan {
+    /// As it was carried out: a node that turned out not to be lost keeps its pod.
+    #[must_use]
+    pub fn once_applied(self, is_pod_deleted: bool) -> Self {
+        match self.pod {
+            PodStep::ForceDelete if !is_pod_deleted => Self { pod: PodStep::Keep, ..self },
+            _ => self,
+        }
+    }
+}
+
 /// What to do about a valid object.
 pub fn plan(sync: &ValidatedSync, circumstances: Circumstances<'_>) -> Plan {
     let Circumstances { observed, now, .. } = circumstances;

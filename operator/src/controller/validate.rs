@@ -88,11 +88,14 @@ pub fn validate(object: &RedisSync, dereferenced: &Dereferenced) -> Result<Valid
     let metadata = &object.metadata;
     let (namespace, name) =
         (metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default());
+    if name.contains('.') {
+        return Err(invalid(format!(
+            "metadata.name '{name}' has a dot, which the name of a pod's host must not have: create the RedisSync anew under a name of letters, digits and - only"
+        )));
+    }
     let spec = object.spec.clone();
     let (source, target) = flow(&spec)?;
-    let default_pair_id = format!("{namespace}/{name}");
-    let pair_id = spec.pair_id.as_deref().unwrap_or(&default_pair_id);
-    let config = syncer_config::build(&spec, pair_id, source, target)
+    let config = syncer_config::build(&spec, &pair_id(object), source, target)
         .map_err(|err| invalid(format!("spec.spool: {err}")))?;
     let config_text = serde_yaml::to_string(&config)
         .map_err(|err| invalid(format!("spec: cannot be written as YAML: {err}")))?;
@@ -117,6 +120,14 @@ pub fn validate(object: &RedisSync, dereferenced: &Dereferenced) -> Result<Valid
         name,
         spec,
     })
+}
+
+/// The name of the pair in the two sites.
+pub fn pair_id(object: &RedisSync) -> String {
+    let metadata = &object.metadata;
+    let part = |text: &Option<String>| text.clone().unwrap_or_default();
+    let default = || format!("{}/{}", part(&metadata.namespace), part(&metadata.name));
+    object.spec.pair_id.clone().unwrap_or_else(default)
 }
 
 /// What a site's nodes are logged in at with; a password that cannot be had is left out, the server will say so.

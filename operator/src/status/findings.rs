@@ -10,6 +10,9 @@ use crate::{
     report_watch::ReportFailure,
 };
 
+/// What the operator wants could not be applied: a quota, a right, an admission rule, a name that is taken.
+const APPLY_FAILED: &str = "ApplyFailed";
+
 /// What holds the whole: said by `Ready`, and by `Reconciling` or `Stalled` with it.
 struct Verdict {
     is_ready: Option<bool>,
@@ -80,12 +83,19 @@ fn fresh(observed: &Observed) -> Option<&SyncReport> {
 
 /// The first of these that is so.
 fn verdict(evidence: Evidence<'_>) -> Verdict {
-    let Evidence { invalid, observed, .. } = evidence;
+    let Evidence { invalid, observed, failure, .. } = evidence;
     if let Some(invalid) = invalid {
         return Verdict::new(Some(false), Kind::Stuck, invalid.reason.as_str(), &*invalid.message);
     }
     match (fresh(observed), &observed.report.failure) {
         (Some(report), _) => reported(report),
+        // Nothing runs, and this is why.
+        (None, _) if failure.is_some() && observed.pod.is_none() => Verdict::new(
+            Some(false),
+            Kind::UnderWay,
+            APPLY_FAILED,
+            failure.unwrap_or_default(),
+        ),
         (None, failure) => unreported(observed, failure.as_ref()),
     }
 }
@@ -223,8 +233,11 @@ fn copy_message(report: &SyncReport) -> String {
 
 /// A change of the spec, or of the operator, that the syncer has not taken over yet.
 fn change_under_way(evidence: Evidence<'_>) -> Option<(String, String)> {
-    let Evidence { observed, plan, .. } = evidence;
+    let Evidence { observed, plan, failure, .. } = evidence;
     let found = |reason: &str, message: String| Some((reason.to_owned(), message));
+    if let Some(failure) = failure {
+        return found(APPLY_FAILED, failure.to_owned());
+    }
     match plan.workload {
         WorkloadStep::AwaitTurn => {
             return found(
@@ -245,7 +258,7 @@ fn change_under_way(evidence: Evidence<'_>) -> Option<(String, String)> {
         }
         WorkloadStep::Keep => {}
     }
-    if observed.workload.as_ref().is_some_and(|workload| !workload.is_rolled_out) {
+    if observed.workload.as_ref().is_some_and(|workload| !workload.is_updated) {
         return found("RollingOut", "the syncer's pod is being replaced".to_owned());
     }
     let report = fresh(observed)?;
@@ -261,6 +274,9 @@ fn change_under_way(evidence: Evidence<'_>) -> Option<(String, String)> {
             "RestartPending",
             format!("changes of {fields} wait for the syncer's restart"),
         );
+    }
+    if report.paused != evidence.object.spec.paused {
+        return found("Applying", "the syncer has not read spec.paused yet".to_owned());
     }
     None
 }

@@ -4,10 +4,14 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use redissync_syncer::contract::{self, EndReport, FullCopies, LinkReport, SyncReport};
 
+use super::text;
 use crate::crd::{
     CopyStatus, EndStatus, FullCopiesStatus, HaltStatus, LinkStatus, OffsetsStatus, PositionStatus,
     SpoolStatus, WaitStatus,
 };
+
+/// A cluster has some hundred shards at most; an object has to fit into 1.5 MiB.
+const LINKS_MAX: usize = 256;
 
 /// Kubernetes' integers are signed; an offset that does not fit is centuries away.
 pub fn signed(value: u64) -> i64 {
@@ -22,7 +26,14 @@ pub fn time(time: contract::Timestamp) -> Timestamp {
 
 /// All links of a report. Waits and halts are the process's; they stand at each of its links.
 pub fn links(report: &SyncReport) -> Vec<LinkStatus> {
-    report.links.iter().map(|link| status(report, link)).collect()
+    let mut links: Vec<LinkStatus> = Vec::new();
+    for link in report.links.iter().take(LINKS_MAX) {
+        // The API server refuses a status in which a key stands twice.
+        if links.iter().all(|known| known.key != link.link) {
+            links.push(status(report, link));
+        }
+    }
+    links
 }
 
 fn status(report: &SyncReport, link: &LinkReport) -> LinkStatus {
@@ -53,13 +64,13 @@ fn status(report: &SyncReport, link: &LinkReport) -> LinkStatus {
         }),
         waiting_for: report.waiting_for.as_ref().map(|wait| WaitStatus {
             reason: wait.reason.to_string(),
-            message: wait.message.clone(),
+            message: text::short(&wait.message),
             since: Time(time(wait.since)),
         }),
         halt: report.halt.as_ref().map(|halt| HaltStatus {
             reason: halt.reason.to_string(),
-            message: halt.message.clone(),
-            remedy: halt.remedy.clone(),
+            message: text::short(&halt.message),
+            remedy: text::short(&halt.remedy),
             offset: halt.offset.map(signed),
             copy_id: halt.copy_id.clone(),
             since: Time(time(halt.since)),

@@ -11,6 +11,7 @@ use crate::{
         validate::{InvalidReason, fixtures::object},
     },
     report_watch::{ReportFailure, ReportView},
+    site_watch::SiteMaster,
 };
 
 const SPEC: &str = r"
@@ -46,7 +47,7 @@ fn report(changes: Value) -> SyncReport {
 
 fn running(report: Option<SyncReport>) -> Observed {
     Observed {
-        workload: Some(WorkloadSeen { is_rolled_out: true, ..WorkloadSeen::default() }),
+        workload: Some(WorkloadSeen { is_updated: true, ..WorkloadSeen::default() }),
         pod: Some(PodSeen { is_running: true, ..PodSeen::default() }),
         report: ReportView { report: report.map(Arc::new), failure: None },
         ..Observed::default()
@@ -54,9 +55,11 @@ fn running(report: Option<SyncReport>) -> Observed {
 }
 
 fn told(observed: &Observed, invalid: Option<&Invalid>, plan: &Plan) -> RedisSyncStatus {
-    let object = object(SPEC);
+    let mut object = object(SPEC);
+    // The spec that the syncer has read.
+    object.spec.paused = observed.report.report.as_ref().is_some_and(|report| report.paused);
     let now = Timestamp::from_second(1_800_000_000).unwrap();
-    status(Evidence { object: &object, invalid, observed, plan, now })
+    status(Evidence { object: &object, invalid, observed, plan, failure: None, now })
 }
 
 /// `Ready=False/Reason Reconciling=True Stalled=False`, as far as it is not quiet.
@@ -116,7 +119,10 @@ fn the_table_of_no_report() {
         observed
     };
     let no_pod = Observed { pod: None, ..running(None) };
+    let mut lost_pod = Observed { pod: None, ..running(Some(report(json!({})))) };
+    lost_pod.report.failure = Some(failure());
     for (observed, phase, expected) in [
+        (lost_pod, "Pending", "False/SyncerPending Reconciling"),
         (no_pod, "Pending", "False/SyncerPending Reconciling"),
         (with(|pod| pod.is_running = false, None), "Pending", "False/SyncerPending Reconciling"),
         (
@@ -181,8 +187,23 @@ fn a_change_that_is_under_way_is_reconciling_while_the_link_is_ready() {
         "True/Replicating Reconciling"
     );
     let mut observed = running(Some(report(json!({}))));
-    observed.workload.as_mut().unwrap().is_rolled_out = false;
+    observed.workload.as_mut().unwrap().is_updated = false;
     assert_eq!(verdict(&told(&observed, None, &Plan::default())), "True/Replicating Reconciling");
+}
+
+#[test]
+fn a_pause_is_settled_once_the_syncer_has_read_it() {
+    let mut object = object(SPEC);
+    object.spec.paused = true;
+    let told = |changes: Value| {
+        let (observed, plan) = (running(Some(report(changes))), Plan::default());
+        let now = Timestamp::UNIX_EPOCH;
+        let (observed, plan) = (&observed, &plan);
+        verdict(&status(Evidence { object: &object, invalid: None, observed, plan, failure: None, now }))
+    };
+    assert_eq!(told(json!({})), "True/Replicating Reconciling");
+    // Its pod is not ready meanwhile, and is not being replaced.
+    assert_eq!(told(json!({"paused": true})), "False/Paused");
 }
 
 #[test]
@@ -199,4 +220,62 @@ fn an_erased_status_comes_back_the_same() {
     let observed = running(Some(report(json!({}))));
     let first = told(&observed, None, &Plan::default());
     assert_eq!(told(&observed, None, &Plan::default()), first);
+}
+
+#[test]
+fn a_restarted_operator_keeps_the_time_of_a_master_that_is_still_the_same() {
+    let at = |second| Timestamp::from_second(second).unwrap();
+    let seen = |address: &str, second| {
+        let mut observed = running(Some(report(json!({}))));
+        let master = SiteMaster { address: address.into(), epoch: Some(1), since: at(second) };
+        observed.source.master = Some(master);
+        observed
+    };
+    let mut object = object(SPEC);
+    let mut told = |observed: &Observed| {
+        let (plan, now) = (&Plan::default(), at(9));
+        let evidence =
+            Evidence { object: &object, invalid: None, observed, plan, failure: None, now };
+        let status = status(evidence);
+        object.status = Some(status.clone());
+        status.sites[0].master_since.clone().unwrap().0
+    };
+    assert_eq!(told(&seen("m:1", 5)), at(5));
+    assert_eq!(told(&seen("m:1", 8)), at(5), "the same, seen anew");
+    assert_eq!(told(&seen("n:1", 9)), at(9), "another");
+    assert_eq!(told(&seen("m:1", 10)), at(10), "and back");
+}
+
+#[test]
+fn what_could_not_be_applied_is_told() {
+    let object = object(SPEC);
+    let told = |observed: &Observed| {
+        let (plan, now) = (&Plan::default(), Timestamp::UNIX_EPOCH);
+        let failure = Some("exceeded quota");
+        status(Evidence { object: &object, invalid: None, observed, plan, failure, now })
+    };
+    let nothing = told(&Observed::default());
+    assert_eq!(verdict(&nothing), "False/ApplyFailed Reconciling");
+    assert_eq!(nothing.conditions[0].message, "exceeded quota");
+    let runs = told(&running(Some(report(json!({})))));
+    assert_eq!(verdict(&runs), "True/Replicating Reconciling", "what runs goes on");
+    assert_eq!(runs.conditions[1].reason, "ApplyFailed");
+}
+
+#[test]
+fn what_a_strange_report_says_still_makes_a_status_that_can_be_written() {
+    let mut strange = report(json!({
+        "phase": "Waiting",
+        "waitingFor": {"reason": "SourceError", "message": "x".repeat(900_000), "since": "2026-11-24T10:00:00Z"},
+    }));
+    let mut link = strange.links[0].clone();
+    link.lag.bytes = Some(u64::MAX);
+    strange.links = vec![link.clone(), link.clone()];
+    link.link = "1".into();
+    strange.links.push(link);
+    let status = told(&running(Some(strange)), None, &Plan::default());
+    let keys: Vec<&str> = status.links.iter().map(|link| link.key.as_str()).collect();
+    assert_eq!(keys, ["0", "1"]);
+    assert_eq!(status.behind.as_deref(), Some("8191Pi"));
+    assert!(serde_json::to_string(&status).unwrap().len() < 20_000);
 }

@@ -1,5 +1,8 @@
 //! Amounts for the columns of `kubectl get`: short, and never better than they are.
 
+/// Ours have some hundred bytes; an object has to fit into 1.5 MiB, and people read less.
+const SENTENCE_BYTES_MAX: usize = 1024;
+
 /// `40ms`, `1.2s`, `3m`, `5h`, `2d`.
 pub fn milliseconds(value: i64) -> String {
     let value = value.max(0);
@@ -46,9 +49,30 @@ pub fn node(address: &str) -> String {
     }
 }
 
+/// A sentence that fits into a status, whatever was quoted in it; cut at a character's border.
+pub fn short(text: &str) -> String {
+    cut(text, SENTENCE_BYTES_MAX)
+}
+
+/// The beginning of a text that is longer, with a mark.
+pub fn cut(text: &str, bytes_max: usize) -> String {
+    if text.len() <= bytes_max {
+        return text.to_owned();
+    }
+    let end = (0..=bytes_max).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
+    format!("{}…", &text[..end])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_sentence_is_cut_between_characters() {
+        assert_eq!(short("as it is"), "as it is");
+        let text = short(&"é".repeat(5000));
+        assert!(text.len() <= SENTENCE_BYTES_MAX + 3 && text.ends_with("é…"));
+    }
 
     #[test]
     fn amounts_are_short() {

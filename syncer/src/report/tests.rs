@@ -37,6 +37,15 @@ async fn get_report(address: SocketAddr, since: &str) -> SyncReport {
 }
 
 #[tokio::test]
+async fn all_addresses_are_served_with_or_without_ipv6() {
+    let listener = listen_at("[::]:0".parse().unwrap()).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let taken = listen_at((Ipv6Addr::UNSPECIFIED, port).into()).await.unwrap_err();
+    assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
+}
+
+#[tokio::test]
 async fn a_report_is_answered_at_once_unless_the_reader_has_it() {
     let (state, server) = start(LIMIT).await;
     let address = server.address();

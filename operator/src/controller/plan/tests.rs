@@ -36,6 +36,7 @@ fn settled() -> World {
             template_hash: annotation(names::TEMPLATE_HASH),
             spec_hash: annotation(names::SPEC_HASH),
             generation: 4,
+            is_updated: true,
             is_rolled_out: true,
         }),
         config_text: Some(sync.config_text.clone()),
@@ -234,4 +235,11 @@ fn an_invalid_object_changes_nothing_but_a_pod_on_a_lost_node() {
     assert_eq!(plan_invalid(&world.observed, at(NOW)), Plan::default());
     world.observed.node = NodeSeen::Gone;
     assert_eq!(plan_invalid(&world.observed, at(NOW)).pod, PodStep::ForceDelete);
+}
+
+#[test]
+fn a_pod_that_was_not_deleted_after_all_is_not_told_as_replaced() {
+    let lost = Plan { pod: PodStep::ForceDelete, ..Plan::default() };
+    assert_eq!(lost.clone().once_applied(false).pod, PodStep::Keep);
+    assert_eq!(lost.once_applied(true).pod, PodStep::ForceDelete);
 }

@@ -45,6 +45,14 @@ fn what_the_schema_cannot_know_names_the_field_and_the_remedy() {
 }
 
 #[test]
+fn a_name_that_no_pod_can_have_is_told() {
+    let mut object = object(SPEC);
+    object.metadata.name = Some("cart.eu".to_owned());
+    let invalid = validate(&object, &found(&object)).unwrap_err();
+    assert!(invalid.message.starts_with("metadata.name 'cart.eu' has a dot"), "{}", invalid.message);
+}
+
+#[test]
 fn a_missing_password_names_the_field_the_secret_and_the_remedy() {
     let object = object(SPEC);
     let redis = PasswordSecretRef { name: "redis".into(), key: "redis-password".into() };
