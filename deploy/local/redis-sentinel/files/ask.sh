@@ -28,23 +28,26 @@ peers() {
     done
 }
 
-# The master that the other nodes' sentinels name: the word of the first that answers with a name.
-named_master() {
+# What the other nodes' sentinels say, the newest word first: "<config epoch> <master> <node>". One that was just started may
+# know only what is past.
+words() {
     for peer in $(peers); do
-        answer=$(sentinel "$peer" sentinel get-master-addr-by-name "$MASTER_SET" | head -n 1)
-        case $answer in
-            "" | *ERR* | *NOAUTH* | *WRONGPASS*) ;;
-            *) echo "$answer"; return 0 ;;
-        esac
-    done
-    return 1
+        sentinel "$peer" sentinel master "$MASTER_SET" | awk -v peer="$peer" '
+            NR % 2 { field = $0; next }
+            field == "ip" { master = $0 }
+            field == "config-epoch" { epoch = $0 }
+            END { if (master != "") print epoch + 0, master, peer }'
+    done | sort -rn
 }
+
+named_master() { words | awk 'NR == 1 { print $2 } END { exit NR == 0 }'; }
 
 role() { redis "$1" role | head -n 1; }
 
-# The first of the other sentinels that starts a failover of the present master.
+# Asks the sentinel that knows most. A failover that is asked for takes no vote: two sentinels that are not of one mind could give
+# two masters the same epoch, and would then never agree.
 ask_for_failover() {
-    for peer in $(peers); do
+    for peer in $(words | cut -d' ' -f3); do
         answer=$(sentinel "$peer" sentinel failover "$MASTER_SET")
         say "asked $peer for a failover: ${answer:-no answer}"
         case $answer in OK | *INPROG*) return 0 ;; esac

@@ -5,9 +5,12 @@ set -eu
 until nslookup "$self" > /dev/null 2>&1; do say "waiting for my own name $self"; sleep 1; done
 
 master=
+epoch=0
 while [ -z "$master" ]; do
-    if named=$(named_master); then
-        master=$named
+    word=$(words | head -n 1)
+    if [ -n "$word" ]; then
+        epoch=${word%% *}
+        master=$(echo "$word" | cut -d' ' -f2)
     else
         case $(role 127.0.0.1) in
             master) master=$self ;;
@@ -43,12 +46,17 @@ config=/run/redis/sentinel.conf
         echo "requirepass $(quoted "$password")"
         echo "sentinel sentinel-pass $(quoted "$password")"
     fi
-    # Epochs only grow: what was known is gone on with, as long as it is about the same master.
-    if grep -q "^sentinel monitor $MASTER_SET $master " "$memory" 2> /dev/null; then grep -v "^sentinel monitor" "$memory" || true; fi
+    # Epochs only grow: it begins with that of the others, or with its own where the set was away as a whole.
+    if [ "$epoch" -gt 0 ]; then
+        echo "sentinel config-epoch $MASTER_SET $epoch"
+        echo "sentinel current-epoch $epoch"
+    elif grep -q "^sentinel monitor $MASTER_SET $master " "$memory" 2> /dev/null; then
+        grep -E "^sentinel (config-epoch|current-epoch) " "$memory" || true
+    fi
 } > "$config"
 
 remember() {
-    grep -E "^sentinel (monitor|config-epoch|leader-epoch|current-epoch|known-replica|known-sentinel) " "$config" > "$memory.new" || return 0
+    grep -E "^sentinel (monitor|config-epoch|current-epoch) " "$config" > "$memory.new" || return 0
     cmp -s "$memory.new" "$memory" || mv "$memory.new" "$memory"
 }
 # $$ is the sentinel, once it has taken this shell's place.
