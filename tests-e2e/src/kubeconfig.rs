@@ -16,12 +16,15 @@ pub fn path() -> Result<PathBuf> {
     if own.is_file() {
         return Ok(own);
     }
-    bail!("there is no cluster: 'make cluster-up' starts one, or set KUBECONFIG to one that you have")
+    bail!(
+        "there is no cluster: 'make cluster-up' starts one, or set KUBECONFIG to one that you have"
+    )
 }
 
 /// Where `make cluster-up` keeps its cluster.
 fn own_dir() -> PathBuf {
-    let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let variable =
+        |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let home = || variable("HOME").unwrap_or_default();
     variable("REDISSYNC_CACHE")
         .unwrap_or_else(|| {

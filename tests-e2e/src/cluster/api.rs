@@ -42,12 +42,14 @@ pub enum Kind {
     RedisSync,
     /// `v1`.
     Secret,
+    /// `v1`.
+    Service,
     /// `apps/v1`.
     StatefulSet,
 }
 
 impl Kind {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::ConfigMap,
         Self::Deployment,
         Self::Event,
@@ -57,6 +59,7 @@ impl Kind {
         Self::Pod,
         Self::RedisSync,
         Self::Secret,
+        Self::Service,
         Self::StatefulSet,
     ];
 
@@ -73,6 +76,7 @@ impl Kind {
             Self::Pod => ("", "v1", "Pod", "pods"),
             Self::RedisSync => ("redissync.dev", "v1alpha1", "RedisSync", "redissyncs"),
             Self::Secret => ("", "v1", "Secret", "secrets"),
+            Self::Service => ("", "v1", "Service", "services"),
             Self::StatefulSet => ("apps", "v1", "StatefulSet", "statefulsets"),
         }
     }

@@ -18,8 +18,8 @@ impl Cluster {
         let state = kubeconfig::own_state(self.kubeconfig())
             .context("only the kubelet of 'make cluster-up' can be stopped")?;
         let file = state.join("run/kubelet.pid");
-        let text =
-            fs::read_to_string(&file).with_context(|| format!("failed to read {}", file.display()))?;
+        let text = fs::read_to_string(&file)
+            .with_context(|| format!("failed to read {}", file.display()))?;
         let pid = text.trim().parse().ok().and_then(Pid::from_raw);
         let pid = pid.with_context(|| format!("{} holds no process id", file.display()))?;
         // A pid file outlives a reboot: only what bears the cluster's mark is its kubelet.

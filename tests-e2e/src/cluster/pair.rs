@@ -1,8 +1,8 @@
 //! Two Sentinel sets in one namespace with a RedisSync between them, and the comparison that ends each scenario.
 
-use std::{thread, time::Duration};
+use std::{collections::HashMap, thread, time::Duration};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use redis::Connection;
 use serde_json::{Value, json};
 
@@ -148,15 +148,9 @@ impl Pair {
 
     /// Waits until the target's record has passed what the source has now: by the servers' own words.
     pub fn wait_until_level(&self, timeout: Duration) -> Result<()> {
-        let (replid, offset) = history(&mut self.source.connect_master()?)?;
+        let end = history(&mut self.source.connect_master()?)?;
         wait_until("the target to be level with the source", timeout, || {
-            let record = self.sync.record(&self.target)?;
-            let field = |name: &str| record.get(name).map_or("", String::as_str);
-            let reached = field("offset").parse::<u64>().unwrap_or_default();
-            if field("replid") == replid && reached >= offset && field("copyPhase") == "Complete" {
-                return Ok(Some(()));
-            }
-            bail!("the source is at {replid} {offset}, the record says {record:?}")
+            has_reached(&self.sync.record(&self.target)?, &end).map(Some)
         })
     }
 
@@ -203,8 +197,13 @@ impl Pair {
         let status = self.sync.status().map(|status| format!("{status:#}"));
         let log = self.cluster.logs(&self.namespace, &pod, "syncer", false);
         let log = log.map(|log| tail(&log, 30));
-        let events =
-            self.cluster.kubectl(&["get", "events", "-n", &self.namespace, "--sort-by=.lastTimestamp"]);
+        let events = self.cluster.kubectl(&[
+            "get",
+            "events",
+            "-n",
+            &self.namespace,
+            "--sort-by=.lastTimestamp",
+        ]);
         let events = events.map(|events| tail(&events, 30));
         format!("status: {}\nsyncer's log:\n{}\nevents:\n{}", text(status), text(log), text(events))
     }
@@ -246,15 +245,33 @@ pub fn clean_namespace(cluster: &Cluster, namespace: &str, is_whole: bool) -> Re
     for release in [SOURCE, TARGET] {
         if cluster.find(Kind::StatefulSet, namespace, &format!("{release}-node"))?.is_some() {
             crate::chart::run(crate::chart::helm()?.args([
-                "uninstall", release, "--namespace", namespace, "--wait", "--timeout", "120s",
+                "uninstall",
+                release,
+                "--namespace",
+                namespace,
+                "--wait",
+                "--timeout",
+                "120s",
             ]))?;
         }
     }
     Ok(())
 }
 
+/// Whether a record has passed this end of a history; the error says where it is.
+pub fn has_reached(record: &HashMap<String, String>, end: &(String, u64)) -> Result<()> {
+    let (replid, offset) = end;
+    let field = |name: &str| record.get(name).map_or("", String::as_str);
+    let reached = field("offset").parse::<u64>().unwrap_or_default();
+    ensure!(
+        field("replid") == replid && reached >= *offset && field("copyPhase") == "Complete",
+        "the source is at {replid} {offset}, the record says {record:?}"
+    );
+    Ok(())
+}
+
 /// The replid and the offset of a master.
-fn history(master: &mut Connection) -> Result<(String, u64)> {
+pub fn history(master: &mut Connection) -> Result<(String, u64)> {
     let seen = info(master, "replication")?;
     let field = |name: &str| seen.get(name).with_context(|| format!("INFO tells no {name}"));
     let offset = field("master_repl_offset")?.parse().context("the offset is no number")?;

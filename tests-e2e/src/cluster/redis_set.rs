@@ -152,7 +152,10 @@ impl RedisSet {
         let name = host.split('.').next().unwrap_or(host);
         let pod = pods.iter().find(|pod| pod.name == name || pod.ip == host);
         let pod = pod.with_context(|| {
-            format!("{}/{}: the sentinels name {host}, which is no pod now", self.namespace, self.name)
+            format!(
+                "{}/{}: the sentinels name {host}, which is no pod now",
+                self.namespace, self.name
+            )
         })?;
         Ok(SetMaster {
             pod: pod.name.clone(),

@@ -3,6 +3,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use anyhow::{Context, Result, bail};
+use redis::Connection;
 use serde_json::{Value, json};
 
 use super::{Cluster, Kind, RedisSet};
@@ -128,11 +129,16 @@ impl RedisSync {
 
     /// The record in the target: what has been applied, and by which copy it began.
     pub fn record(&self, target: &RedisSet) -> Result<HashMap<String, String>> {
+        self.record_at(&mut target.connect_master()?)
+            .with_context(|| format!("no record in {target:?}"))
+    }
+
+    /// The same at any server.
+    pub fn record_at(&self, target: &mut Connection) -> Result<HashMap<String, String>> {
         let key = format!("redissync:{}/{}:0", self.namespace, self.name);
-        let record: HashMap<String, String> =
-            redis::cmd("HGETALL").arg(&key).query(&mut target.connect_master()?)?;
+        let record: HashMap<String, String> = redis::cmd("HGETALL").arg(&key).query(target)?;
         if record.is_empty() {
-            bail!("there is no record {key} in {target:?}");
+            bail!("there is no key {key}");
         }
         Ok(record)
     }
@@ -152,9 +158,8 @@ impl RedisSync {
 pub fn condition_of(status: &Value, type_: &str) -> Ready {
     let conditions = status["conditions"].as_array();
     let found = conditions.and_then(|all| all.iter().find(|one| one["type"] == type_));
-    let text = |field: &str| {
-        found.and_then(|one| one[field].as_str()).unwrap_or_default().to_owned()
-    };
+    let text =
+        |field: &str| found.and_then(|one| one[field].as_str()).unwrap_or_default().to_owned();
     Ready { status: text("status"), reason: text("reason"), message: text("message") }
 }
 
@@ -163,6 +168,10 @@ fn brief(status: &Value) -> String {
     let Ready { status: ready, reason, message } = condition_of(status, "Ready");
     format!(
         "phase {} Ready={ready} {reason}: {message} (master {}, standby {}, lag {}, generation {})",
-        status["phase"], status["master"], status["standby"], status["lag"], status["observedGeneration"]
+        status["phase"],
+        status["master"],
+        status["standby"],
+        status["lag"],
+        status["observedGeneration"]
     )
 }

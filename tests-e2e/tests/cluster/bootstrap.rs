@@ -50,7 +50,10 @@ fn check_status(pair: &Pair, status: &Value) -> Result<()> {
     ensure!(ladder.len() == rungs.len(), "a rung is missing: {}", link["offsets"]);
     ensure!(ladder.is_sorted_by(|one, next| one >= next), "the ladder is {}", link["offsets"]);
     for (type_, wanted) in [
-        ("Ready", "True"), ("Stalled", "False"), ("SourceReachable", "True"), ("TargetReachable", "True"),
+        ("Ready", "True"),
+        ("Stalled", "False"),
+        ("SourceReachable", "True"),
+        ("TargetReachable", "True"),
         ("DataVerified", "True"),
     ] {
         let Ready { status, reason, message } = condition_of(status, type_);
@@ -69,8 +72,10 @@ fn check_columns(pair: &Pair) -> Result<()> {
         line.unwrap_or_default().split_whitespace().map(str::to_owned).collect()
     };
     let (header, row) = (words(lines.next()), words(lines.next()));
-    let columns =
-        ["NAME", "PRIMARY", "PHASE", "MASTER", "STANDBY", "LAG", "BEHIND", "READY", "OBSERVED", "AGE"];
+    let columns = [
+        "NAME", "PRIMARY", "PHASE", "MASTER", "STANDBY", "LAG", "BEHIND", "READY", "OBSERVED",
+        "AGE",
+    ];
     ensure!(header == columns, "the columns are {header:?}");
     let phase = row.get(2).map_or("", String::as_str);
     ensure!(

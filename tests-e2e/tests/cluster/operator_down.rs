@@ -17,7 +17,8 @@ fn a_failover_is_followed_while_no_operator_runs() {
         let new = pair.source.wait_until_switched(&old, PATIENCE)?;
         traffic.wait_for_more(SOME, PATIENCE)?;
         wait_until("the record to move on under the new master", PATIENCE, || {
-            let seen = redissync_e2e::info::info(&mut pair.source.connect_master()?, "replication")?;
+            let seen =
+                redissync_e2e::info::info(&mut pair.source.connect_master()?, "replication")?;
             let replid = seen.get("master_replid").cloned().unwrap_or_default();
             let record = pair.sync.record(&pair.target)?;
             if record.get("replid") == Some(&replid) {

@@ -30,8 +30,22 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// All namespaces, for an operator that looks after these only.
 const SCENARIOS: [&str; 16] = [
-    "bootstrap", "deleted-pod", "killed", "source", "target", "operator-down", "kubelet", "rotation", "paused",
-    "halt", "brake", "upgrade", "removal", "broken-link", "secrets", "lost-node",
+    "bootstrap",
+    "deleted-pod",
+    "killed",
+    "source",
+    "target",
+    "operator-down",
+    "kubelet",
+    "rotation",
+    "paused",
+    "halt",
+    "brake",
+    "upgrade",
+    "removal",
+    "broken-link",
+    "secrets",
+    "lost-node",
 ];
 
 /// The cluster with the operator in it.
@@ -164,7 +178,8 @@ pub(crate) fn send_operator_away(cluster: &Cluster) -> Result<OperatorAway<'_>> 
     let away = OperatorAway(cluster);
     scale(cluster, 0)?;
     wait_until("the operator's pods to be gone", PATIENCE, || {
-        let pods = cluster.list(Kind::Pod, OPERATOR, "app.kubernetes.io/name=redissync-operator")?;
+        let pods =
+            cluster.list(Kind::Pod, OPERATOR, "app.kubernetes.io/name=redissync-operator")?;
         Ok(pods.is_empty().then_some(()))
     })?;
     Ok(away)

@@ -1,7 +1,10 @@
 //! The syncer's pod and process go away, and nothing is lost, repeated or copied again.
 
 use anyhow::{Result, ensure};
-use redissync_e2e::{cluster::{Kind, Pair}, wait_until};
+use redissync_e2e::{
+    cluster::{Kind, Pair},
+    wait_until,
+};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -64,7 +67,10 @@ fn a_pause_holds_the_target_still_and_costs_nothing() {
         let held = pair.sync.record(&pair.target)?;
         traffic.wait_for_more(2 * SOME, PATIENCE)?;
         let now = pair.sync.record(&pair.target)?;
-        ensure!(held.get("offset") == now.get("offset"), "the record moved from {held:?} to {now:?}");
+        ensure!(
+            held.get("offset") == now.get("offset"),
+            "the record moved from {held:?} to {now:?}"
+        );
         let status = pair.sync.wait_for("the spool to fill", PATIENCE, |status| {
             let offsets = &status["links"][0]["offsets"];
             let gap = offsets["spooled"].as_i64()? - offsets["checkpoint"].as_i64()?;
