@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context, Result, ensure};
@@ -104,8 +104,8 @@ fn rotate_secret(pair: &Pair, set: &RedisSet, new: &str) -> Result<()> {
     let patch = json!({"stringData": {"redis-password": new}});
     pair.cluster.patch(Kind::Secret, &pair.namespace, set.name(), &patch)?;
     // The set's own probes read the file: its kubelet shall look soon.
-    let patch =
-        json!({"metadata": {"annotations": {"e2e/rotated": new.len().to_string() + &new[..6]}}});
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis().to_string();
+    let patch = json!({"metadata": {"annotations": {"redissync-e2e/rotated-at": now}}});
     for pod in set.pods()? {
         pair.cluster.patch(Kind::Pod, &pair.namespace, &pod.name, &patch)?;
     }
