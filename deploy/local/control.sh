@@ -13,7 +13,7 @@ if [ "$mode" = node ]; then
     # Addresses of services never leave the machine, even where no rule catches them.
     ip route replace "$SERVICE_CIDR" dev k8s0 src "$NODE_IP"
     sysctl -qw net.ipv4.ip_forward=1
-    reachable=(--bind-address=0.0.0.0 "--advertise-address=$NODE_IP")
+    reachable=(--bind-address=0.0.0.0)
 else
     reachable=(--bind-address=127.0.0.1 --endpoint-reconciler-type=none)
 fi
@@ -23,7 +23,7 @@ start etcd "$BIN/etcd" --name=etcd --data-dir="$VAR/etcd" --unsafe-no-fsync --lo
     --listen-client-urls="http://127.0.0.1:$ETCD_PORT" --advertise-client-urls="http://127.0.0.1:$ETCD_PORT" \
     --listen-peer-urls="http://127.0.0.1:$ETCD_PEER_PORT" --initial-advertise-peer-urls="http://127.0.0.1:$ETCD_PEER_PORT" \
     --initial-cluster="etcd=http://127.0.0.1:$ETCD_PEER_PORT"
-start kube-apiserver "$BIN/kube-apiserver" --etcd-servers="http://127.0.0.1:$ETCD_PORT" --secure-port="$API_PORT" "${reachable[@]}" \
+start kube-apiserver "$BIN/kube-apiserver" --etcd-servers="http://127.0.0.1:$ETCD_PORT" --secure-port="$API_PORT" "${reachable[@]}" --advertise-address="$NODE_IP" \
     --allow-privileged=true --authorization-mode=Node,RBAC --enable-admission-plugins=NodeRestriction,PodSecurity \
     --client-ca-file="$PKI/ca.crt" --tls-cert-file="$PKI/apiserver.crt" --tls-private-key-file="$PKI/apiserver.key" \
     --cert-dir="$VAR/apiserver" --kubelet-client-certificate="$PKI/apiserver-kubelet-client.crt" \

@@ -30,6 +30,19 @@ stop() {
     done
 }
 
+# What the parts write outside of our directory, whatever their configuration says. Of what others share only the empty is removed.
+remove_strays() {
+    local directory
+    rm -rf /var/lib/cni/results/redissync-* /var/lib/cni/results/cni-loopback-*
+    find /var/log/containers -type l -lname "$CLUSTER_DIR/*" -delete 2> /dev/null || true
+    if grep -qx /var/lib/kubelet "$VAR/made" 2> /dev/null; then rm -rf /var/lib/kubelet/device-plugins; fi
+    rm -f "$VAR/made"
+    for directory in /var/lib/kubelet /var/log/containers /var/lib/cni/results /var/lib/cni /run/netns \
+        /run/containerd/runc/k8s.io /run/containerd/runc /run/containerd/s /run/containerd; do
+        rmdir "$directory" 2> /dev/null || true
+    done
+}
+
 stop 5 kubelet kube-proxy local-provisioner kube-scheduler kube-controller-manager
 stop 5 kube-apiserver
 # Containers outlive kubelet and containerd: only through containerd do they end with all that belongs to them.
@@ -55,11 +68,25 @@ if ip link show k8s0 > /dev/null 2>&1; then
     for namespace in /var/run/netns/cni-*; do
         if [ -e "$namespace" ]; then ip netns delete "$(basename "$namespace")" || true; fi
     done
-    for link in cni0 k8s0; do ip link delete "$link" 2> /dev/null || true; done
+    # Others may have put theirs there meanwhile.
+    if [ -f "$VAR/netns.mounted" ]; then
+        rm -f "$VAR/netns.mounted"
+        [ -n "$(ls /run/netns)" ] || umount /run/netns || true
+    fi
+    # The pods' ends go with their namespaces, in the kernel's own time; these are ours to remove at once.
+    for link in $(ip -o link show master cni0 2> /dev/null | awk -F '[ @:]+' '{ print $2 }') cni0 k8s0; do ip link delete "$link" 2> /dev/null || true; done
     for family in ip ip6; do nft delete table "$family" kube-proxy 2> /dev/null || true; done
-    find /sys/fs/cgroup/*/kubepods /sys/fs/cgroup/kubepods -depth -type d -exec rmdir {} + 2> /dev/null || true
-    # The network plugin keeps its results there whatever its configuration says.
-    rm -rf /var/lib/cni/results/redissync-* /var/lib/cni/cache/results/redissync-* 2> /dev/null || true
+    # Where containerd was gone already, containers are still there.
+    for round in $(seq 50); do
+        pods=$(find /sys/fs/cgroup/*/kubepods /sys/fs/cgroup/kubepods -name cgroup.procs -exec cat {} + 2> /dev/null | sort -u) || true
+        # shellcheck disable=SC2086  # one word for each process
+        [ -z "$pods" ] || kill -9 $pods 2> /dev/null || true
+        find /sys/fs/cgroup/*/kubepods /sys/fs/cgroup/kubepods -depth -type d -exec rmdir {} + 2> /dev/null || true
+        [ -n "$(find /sys/fs/cgroup -maxdepth 2 -name kubepods)" ] || break
+        [ "$round" != 50 ] || say "some processes of pods do not end"
+        sleep 0.1
+    done
+    remove_strays
 fi
 if [ -f "$VAR/sysctl.before" ]; then
     sysctl -q -p "$VAR/sysctl.before" > /dev/null 2>&1 || say "some sysctls of $VAR/sysctl.before could not be put back"

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # What the scripts of this directory share: where things are, and how a process of ours is told from another's.
-# Sourced, never run. Every name can be set from outside.
+# Sourced, never run.
 
 cluster_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 repository=$(cd "$cluster_dir/../.." && pwd)
@@ -24,9 +24,9 @@ VOLUMES=$CLUSTER_DIR/volumes  # what the provisioner hands out
 OUR_KUBECONFIG=$CLUSTER_DIR/kubeconfig
 CRI=$RUN/containerd/containerd.sock
 
-NODE=${NODE:-node1}
+NODE=node1
 # On a bridge of our own: a node's address must not be loopback, and no other address of the machine should be served.
-NODE_IP=${NODE_IP:-10.245.0.1}
+NODE_IP=10.245.0.1
 POD_CIDR=10.244.0.0/16
 POD_CIDR_NODE=10.244.0.0/24
 SERVICE_CIDR=10.96.0.0/16
@@ -35,9 +35,6 @@ DNS_IP=10.96.0.10
 API_PORT=${API_PORT:-6443}
 ETCD_PORT=${ETCD_PORT:-2379}
 ETCD_PEER_PORT=${ETCD_PEER_PORT:-2380}
-
-# In the order in which they are started.
-processes=(etcd kube-apiserver containerd kube-controller-manager kube-scheduler local-provisioner kubelet kube-proxy)
 
 say() { printf 'cluster: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }

@@ -2,7 +2,16 @@
 # The node: container runtime, kubelet, kube-proxy, volumes, DNS. Sourced by up.sh after control.sh.
 
 for plugins in /usr/lib/cni /opt/cni/bin /usr/libexec/cni; do [ ! -x "$plugins/bridge" ] || break; done
-mkdir -p "$CONFIG/cni" "$RUN/containerd" "$VAR/kubelet" "$LOGS/pods"
+mkdir -p "$CONFIG/cni" "$RUN/containerd" "$RUN/tmp" "$VAR/kubelet" "$LOGS/pods"
+
+# The first `ip netns add` of anybody on this machine would lay this directory over itself with all that is mounted below: the
+# pods' namespaces would be there twice, and could not be removed any more. Done beforehand, it has nothing to do.
+if ! mountpoint -q /run/netns; then
+    mkdir -p /run/netns
+    mount --bind /run/netns /run/netns
+    mount --make-shared /run/netns
+    touch "$VAR/netns.mounted"
+fi
 
 put "$CONFIG/cni/10-bridge.conflist" <<END
 {"cniVersion": "0.4.0", "name": "redissync", "plugins": [
@@ -36,7 +45,7 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
       [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
         SystemdCgroup = false
 END
-start containerd containerd --config "$CONFIG/containerd.toml"
+start containerd env TMPDIR="$RUN/tmp" containerd --config "$CONFIG/containerd.toml"
 await 60 "containerd answers" containerd ctr --address "$CRI" version
 for image in "$BIN"/images/*.tar; do import_image "$image"; done
 
@@ -73,6 +82,10 @@ syncFrequency: 10s
 nodeStatusUpdateFrequency: 5s
 serializeImagePulls: false
 END
+# kubelet uses these two whatever its configuration says; down.sh takes away what was not there before.
+for directory in /var/lib/kubelet /var/log/containers; do
+    [ -e "$directory" ] || echo "$directory" >> "$VAR/made"
+done
 start kubelet "$BIN/kubelet" --config="$CONFIG/kubelet.yaml" --kubeconfig="$PKI/kubelet.kubeconfig" --root-dir="$VAR/kubelet" \
     --cert-dir="$VAR/kubelet/pki" --hostname-override="$NODE" --node-ip="$NODE_IP" --v=2
 put "$CONFIG/kube-proxy.yaml" <<END

@@ -87,7 +87,8 @@ pub fn merge(
             reason: finding.reason,
             message: shorten(finding.message),
             observed_generation,
-            last_transition_time: known.map_or(Time(now), |known| known.last_transition_time.clone()),
+            last_transition_time: known
+                .map_or(Time(now), |known| known.last_transition_time.clone()),
         }
     };
     findings.into_iter().map(condition).collect()

@@ -109,7 +109,10 @@ pub enum ReconcileError {
 }
 
 /// One pass over one object.
-pub async fn reconcile(object: Arc<RedisSync>, ctx: Arc<Context>) -> Result<Action, ReconcileError> {
+pub async fn reconcile(
+    object: Arc<RedisSync>,
+    ctx: Arc<Context>,
+) -> Result<Action, ReconcileError> {
     let started = Instant::now();
     let outcome = pass(&object, &ctx).await;
     ctx.metrics.passed(outcome.is_ok(), started.elapsed());
@@ -135,7 +138,8 @@ async fn pass(object: &RedisSync, ctx: &Context) -> Result<Action, ReconcileErro
         Ok(sync) => (None, act(sync, &observed, &reference, now, ctx).await?),
         Err(invalid) => (Some(invalid), act_on_lost(object, &observed, now, ctx).await?),
     };
-    let status = status::status(Evidence { object, invalid, observed: &observed, plan: &plan, now });
+    let status =
+        status::status(Evidence { object, invalid, observed: &observed, plan: &plan, now });
     update_status::update_status(&ctx.client, &ctx.recorder, object, status, &plan).await?;
     Ok(Action::requeue(ctx.look_again(invalid, &plan)))
 }
@@ -148,10 +152,11 @@ async fn dereference(
 ) -> Result<Dereferenced, ReconcileError> {
     let uid = object.uid().unwrap_or_default();
     let view = ctx.watches.report(reference, &uid, report_address(object, ctx));
-    let waits = view.report.iter().flat_map(|report| report.waits.iter().chain(&report.waiting_for));
-    let is_refused = waits.into_iter().any(|wait| {
-        matches!(wait.reason, WaitReason::SourceAuth | WaitReason::TargetAuth)
-    });
+    let waits =
+        view.report.iter().flat_map(|report| report.waits.iter().chain(&report.waiting_for));
+    let is_refused = waits
+        .into_iter()
+        .any(|wait| matches!(wait.reason, WaitReason::SourceAuth | WaitReason::TargetAuth));
     let namespace = object.namespace().unwrap_or_default();
     Ok(dereference::dereference(&ctx.client, &ctx.secrets, &namespace, &object.spec, is_refused)
         .await?)
@@ -261,7 +266,8 @@ fn report_address(object: &RedisSync, ctx: &Context) -> Option<ReportAddress> {
 
 impl Context {
     fn look_again(&self, invalid: Option<&Invalid>, plan: &Plan) -> Duration {
-        let numbers = REFRESH_MIN.max(REFRESH_PER_OBJECT * u32::try_from(self.watches.len()).unwrap_or(u32::MAX));
+        let numbers = REFRESH_MIN
+            .max(REFRESH_PER_OBJECT * u32::try_from(self.watches.len()).unwrap_or(u32::MAX));
         match (invalid, plan.workload) {
             (Some(_), _) => LOOK_AGAIN,
             (None, plan::WorkloadStep::AwaitTurn | plan::WorkloadStep::AwaitRemoval) => REFRESH_MIN,

@@ -4,18 +4,26 @@
 use kube::runtime::events::{Event, EventType};
 
 use crate::{
-    crd::{FullCopiesStatus, RedisSyncStatus},
     controller::plan::{Plan, PodStep, WorkloadStep},
+    crd::{FullCopiesStatus, RedisSyncStatus},
 };
 
 /// The events of one reconcile. `old` is `None` where there was no status: then nothing was switched.
 pub fn events(old: Option<&RedisSyncStatus>, new: &RedisSyncStatus, plan: &Plan) -> Vec<Event> {
     let mut events = Vec::new();
     if plan.pod == PodStep::ForceDelete {
-        events.push(warning("SyncerReplaced", "ForceDelete", "the node of the syncer's pod is lost: the pod was deleted".to_owned()));
+        events.push(warning(
+            "SyncerReplaced",
+            "ForceDelete",
+            "the node of the syncer's pod is lost: the pod was deleted".to_owned(),
+        ));
     }
     if plan.workload == WorkloadStep::Apply && old.is_some() {
-        events.push(normal("SyncerApplied", "Apply", "the syncer's StatefulSet was applied".to_owned()));
+        events.push(normal(
+            "SyncerApplied",
+            "Apply",
+            "the syncer's StatefulSet was applied".to_owned(),
+        ));
     }
     let Some(old) = old else {
         return events;
@@ -35,7 +43,8 @@ fn switches(old: &RedisSyncStatus, new: &RedisSyncStatus) -> Vec<Event> {
         let epoch = site.epoch.map(|epoch| epoch.to_string()).unwrap_or_else(|| "none".to_owned());
         // Equal actions are gathered into one event, whose note would tell of the first switch only.
         let action = format!("FollowEpoch{epoch}");
-        let note = format!("site {}: master {known} was switched to {master}, epoch {epoch}", site.name);
+        let note =
+            format!("site {}: master {known} was switched to {master}, epoch {epoch}", site.name);
         Some(normal("MasterSwitched", &action, note))
     };
     new.sites.iter().filter_map(switch).collect()
@@ -81,7 +90,9 @@ fn readiness(old: &RedisSyncStatus, new: &RedisSyncStatus) -> Vec<Event> {
     };
     match (old.status.as_str(), new.status.as_str()) {
         (_, "True") if old.status != "True" => vec![normal("Ready", &new.reason, new.message)],
-        ("True", "False") => vec![warning("NotReady", &new.reason, format!("{}: {}", new.reason, new.message))],
+        ("True", "False") => {
+            vec![warning("NotReady", &new.reason, format!("{}: {}", new.reason, new.message))]
+        }
         _ => Vec::new(),
     }
 }

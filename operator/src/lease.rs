@@ -51,7 +51,10 @@ impl Lease {
         if !*is_leader.borrow() {
             info!("another operator may hold the lease: waiting");
         }
-        is_leader.wait_for(|is_leader| *is_leader).await.map_err(|_| anyhow!("the election has ended"))?;
+        is_leader
+            .wait_for(|is_leader| *is_leader)
+            .await
+            .map_err(|_| anyhow!("the election has ended"))?;
         info!("this operator leads");
         Ok(())
     }

@@ -44,7 +44,10 @@ fn execute(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Run(args) => run::run(args).context("run"),
         Command::Crd => {
-            print!("{}", serde_yaml::to_string(&RedisSync::crd()).context("failed to print the CRD")?);
+            print!(
+                "{}",
+                serde_yaml::to_string(&RedisSync::crd()).context("failed to print the CRD")?
+            );
             Ok(())
         }
     }

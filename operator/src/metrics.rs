@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use prometheus::{
-    Histogram, HistogramOpts, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
-};
+use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 
 /// Every metric that the operator has.
 #[derive(Clone, Debug)]
@@ -28,8 +26,10 @@ impl Metrics {
             HistogramOpts::new("redissync_operator_reconcile_seconds", "How long a pass took")
                 .buckets(vec![0.005, 0.02, 0.1, 0.5, 2.0, 10.0]),
         )?;
-        let objects = IntGauge::new("redissync_operator_objects", "RedisSync objects that are looked after")?;
-        let is_leader = IntGauge::new("redissync_operator_leader", "1 if this process holds the lease")?;
+        let objects =
+            IntGauge::new("redissync_operator_objects", "RedisSync objects that are looked after")?;
+        let is_leader =
+            IntGauge::new("redissync_operator_leader", "1 if this process holds the lease")?;
         registry.register(Box::new(passes.clone()))?;
         registry.register(Box::new(pass_seconds.clone()))?;
         registry.register(Box::new(objects.clone()))?;

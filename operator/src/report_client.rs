@@ -56,7 +56,8 @@ pub async fn get(
         .map_err(|_| ReportError::Connect(socket, "no answer".to_owned()))?
         .map_err(|err| ReportError::Connect(socket, err.to_string()))?;
     let answer = exchange(stream, address, since, wait);
-    let body = timeout(wait + ANSWER_MAX, answer).await.map_err(|_| ReportError::Silent(socket))??;
+    let body =
+        timeout(wait + ANSWER_MAX, answer).await.map_err(|_| ReportError::Silent(socket))??;
     serde_json::from_slice(&body).map_err(|err| ReportError::Malformed(socket, err.to_string()))
 }
 

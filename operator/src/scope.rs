@@ -1,6 +1,10 @@
 //! The watches of one namespace, or of all, and the controller that they trigger.
 
-use std::{hash::{DefaultHasher, Hash as _, Hasher as _}, sync::{Arc, Mutex}, time::Duration};
+use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use futures::{Stream, StreamExt as _, TryStreamExt as _};

@@ -10,7 +10,7 @@ use std::{
 
 use jiff::Timestamp;
 use redissync_syncer::{
-    address::map::AddressMap,
+    address::AddressMap,
     sentinel::{
         confirm::confirm_master,
         follow::{FollowConfig, FollowTarget, Follower, Resolution},
@@ -25,7 +25,7 @@ use crate::{controller::validate::SiteCredentials, crd::SiteSpec, task::Task, tr
 const CONNECTION_NAME: &str = "redissync-operator";
 /// Between two questions to a node that does not say yet that it is the master.
 const CONFIRM_PAUSE: Duration = Duration::from_secs(1);
-/// How often a sentinel is asked where no message came. A switch is announced; this is for the ones that are missed.
+/// How often a sentinel is asked. A switch is announced at once; this is for messages that are missed.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What is known of a site.
@@ -78,7 +78,7 @@ impl SiteWatch {
         let credentials = Arc::new(Mutex::new(credentials));
         let (target, targets) = watch::channel(follow_target(&site, &credentials));
         let resolutions = Follower::start(FollowConfig {
-            end,
+            end: end.into(),
             connection_name: CONNECTION_NAME.to_owned(),
             target: targets,
             poll_interval: POLL_INTERVAL,
@@ -144,7 +144,9 @@ async fn follow(
                 tell(&views, &trigger, |view| view.problem = Some(message)).await;
                 true
             }
-            Resolution::Known(candidate) => confirm(&candidate, &credentials, &views, &trigger).await,
+            Resolution::Known(candidate) => {
+                confirm(&candidate, &credentials, &views, &trigger).await
+            }
         };
         tokio::select! {
             // Another master first: the old one need not be asked again.
@@ -163,8 +165,8 @@ async fn confirm(
     trigger: &Trigger,
 ) -> bool {
     let credentials = lock(credentials).data.clone();
-    match confirm_master(candidate, CONNECTION_NAME, credentials.as_ref()).await {
-        Ok(()) => {
+    match confirm_master(&candidate.peer(), credentials.as_ref(), CONNECTION_NAME).await {
+        Ok(_) => {
             tell(views, trigger, |view| {
                 view.problem = None;
                 let is_same =
@@ -191,7 +193,11 @@ async fn confirm(
 }
 
 /// Changes the view, and asks for a reconcile if that made a difference.
-async fn tell(views: &watch::Sender<SiteView>, trigger: &Trigger, change: impl FnOnce(&mut SiteView)) {
+async fn tell(
+    views: &watch::Sender<SiteView>,
+    trigger: &Trigger,
+    change: impl FnOnce(&mut SiteView),
+) {
     let is_news = views.send_if_modified(|view| {
         let before = view.clone();
         change(view);

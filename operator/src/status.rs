@@ -6,7 +6,7 @@ pub mod text;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use redissync_syncer::contract::Phase;
+use redissync_syncer::contract::{EndReport, Phase};
 
 use crate::{
     conditions,
@@ -41,10 +41,11 @@ pub fn status(evidence: Evidence<'_>) -> RedisSyncStatus {
     let report = observed.report.report.as_deref();
     let links = report.map(links::links).unwrap_or_default();
     let end = |of: fn(&crate::crd::LinkStatus) -> Option<&crate::crd::EndStatus>| {
-        links.first().and_then(of).and_then(|end| end.address.clone())
+        links.first().and_then(of).and_then(|end| end.address.as_deref()).map(text::node)
     };
     let lag = links.iter().filter_map(|link| link.lag_milliseconds).max();
     let behind = links.iter().map(|link| link.lag_bytes).sum::<Option<i64>>();
+    let link = report.and_then(|report| report.links.first());
     let flow = validate::flow(&object.spec).ok();
     RedisSyncStatus {
         observed_generation: object.metadata.generation,
@@ -61,8 +62,18 @@ pub fn status(evidence: Evidence<'_>) -> RedisSyncStatus {
         behind: behind.filter(|_| !links.is_empty()).map(text::bytes),
         sites: flow.map_or_else(Vec::new, |(source, target)| {
             vec![
-                site(&source.name, SiteRole::Primary, &observed.source),
-                site(&target.name, SiteRole::Standby, &observed.target),
+                site(
+                    &source.name,
+                    SiteRole::Primary,
+                    &observed.source,
+                    link.map(|link| &link.source),
+                ),
+                site(
+                    &target.name,
+                    SiteRole::Standby,
+                    &observed.target,
+                    link.map(|link| &link.target),
+                ),
             ]
         }),
         full_copies: links.first().and_then(|link| link.full_copies.clone()),
@@ -76,13 +87,21 @@ pub fn status(evidence: Evidence<'_>) -> RedisSyncStatus {
     }
 }
 
-fn site(name: &str, role: SiteRole, view: &SiteView) -> SiteStatus {
+/// What the operator sees itself; where it sees no master, what the syncer follows.
+fn site(name: &str, role: SiteRole, view: &SiteView, end: Option<&EndReport>) -> SiteStatus {
+    let seen = view.master.as_ref();
+    let told = end.filter(|_| seen.is_none());
     SiteStatus {
         name: name.to_owned(),
         role,
-        master: view.master.as_ref().map(|master| master.address.clone()),
-        master_since: view.master.as_ref().map(|master| Time(master.since)),
-        epoch: view.master.as_ref().and_then(|master| master.epoch).map(links::signed),
+        master: seen
+            .map(|master| master.address.clone())
+            .or_else(|| told.and_then(|end| end.address.clone())),
+        master_since: seen.map(|master| Time(master.since)),
+        epoch: seen
+            .and_then(|master| master.epoch)
+            .or_else(|| told.and_then(|end| end.epoch))
+            .map(links::signed),
         message: view.problem.clone(),
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use kube::runtime::reflector::ObjectRef;
-use redissync_syncer::address::map::AddressMap;
+use redissync_syncer::address::AddressMap;
 
 use crate::{
     controller::validate::{SiteCredentials, ValidatedSync},

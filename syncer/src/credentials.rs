@@ -49,6 +49,13 @@ pub struct Credentials {
     pub password: Secret,
 }
 
+impl Credentials {
+    /// From what is in memory already; without a username it is the default user's password.
+    pub fn new(username: Option<String>, password: String) -> Self {
+        Self { username, password: Secret::new(password) }
+    }
+}
+
 /// Where credentials come from. The password's file is read at each use, so a rotated password needs no
 /// restart.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,8 +157,7 @@ mod tests {
 
     #[test]
     fn a_secret_is_never_shown() {
-        let credentials =
-            Credentials { username: None, password: Secret::new("hunter2".to_owned()) };
+        let credentials = Credentials::new(None, "hunter2".to_owned());
         let shown = format!("{credentials:?} {credentials:#?}");
         assert!(!shown.contains("hunter2") && shown.contains("***"), "{shown}");
     }

@@ -144,7 +144,7 @@ pub fn follow(
         // The configuration stays as it is from here on.
         sender.closed().await;
     });
-    Follower::start(FollowConfig { end, connection_name: connection_name.to_owned(), target })
+    Follower::start(FollowConfig::new(end, connection_name, target))
 }
 
 fn follow_target(site: &Site) -> FollowTarget {

@@ -10,10 +10,10 @@ use k8s_openapi::{
             StatefulSetUpdateStrategy,
         },
         core::v1::{
-            Capabilities, ConfigMapVolumeSource, Container, ContainerPort, HTTPGetAction, KeyToPath,
-            PersistentVolumeClaim, PersistentVolumeClaimSpec, PodSecurityContext, PodSpec,
-            PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile, SecretVolumeSource,
-            SecurityContext, Volume, VolumeMount, VolumeResourceRequirements,
+            Capabilities, ConfigMapVolumeSource, Container, ContainerPort, HTTPGetAction,
+            KeyToPath, PersistentVolumeClaim, PersistentVolumeClaimSpec, PodSecurityContext,
+            PodSpec, PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile,
+            SecretVolumeSource, SecurityContext, Volume, VolumeMount, VolumeResourceRequirements,
         },
     },
     apimachinery::pkg::{
@@ -72,8 +72,7 @@ pub(super) fn build(sync: &ValidatedSync, image: &SyncerImage) -> StatefulSet {
         (names::TEMPLATE_HASH, names::hash(&spec)),
         (names::SPEC_HASH, names::hash(&template_inputs(sync))),
     ];
-    set.metadata.annotations =
-        Some(annotations.map(|(key, value)| (key.to_owned(), value)).into());
+    set.metadata.annotations = Some(annotations.map(|(key, value)| (key.to_owned(), value)).into());
     set
 }
 
@@ -177,7 +176,8 @@ fn container(sync: &ValidatedSync, image: &SyncerImage) -> Container {
 
 fn default_resources() -> ResourceRequirements {
     let amounts = |pairs: &[(&str, &str)]| {
-        let pairs = pairs.iter().map(|(key, value)| ((*key).to_owned(), Quantity((*value).to_owned())));
+        let pairs =
+            pairs.iter().map(|(key, value)| ((*key).to_owned(), Quantity((*value).to_owned())));
         Some(pairs.collect::<BTreeMap<_, _>>())
     };
     ResourceRequirements {

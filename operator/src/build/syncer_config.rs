@@ -56,7 +56,13 @@ pub fn build(
             dir: names::SPOOL_DIR.to_owned(),
             max_bytes: spec.spool.max_bytes.parse::<Bytes>()?,
             retention: RetentionConfig {
-                bytes: spec.spool.retention.bytes.as_deref().map(str::parse::<Bytes>).transpose()?,
+                bytes: spec
+                    .spool
+                    .retention
+                    .bytes
+                    .as_deref()
+                    .map(str::parse::<Bytes>)
+                    .transpose()?,
                 age: spec.spool.retention.age.parse::<Span>()?,
             },
         },

@@ -66,7 +66,9 @@ fn passwords_are_files_at_the_paths_that_the_configuration_names() {
         let volumes = pod.volumes.as_ref().unwrap();
         let volume = volumes
             .iter()
-            .find(|volume| volume.secret.as_ref().is_some_and(|s| s.secret_name.as_deref() == Some(secret)))
+            .find(|volume| {
+                volume.secret.as_ref().is_some_and(|s| s.secret_name.as_deref() == Some(secret))
+            })
             .unwrap();
         assert_eq!(volume.secret.as_ref().unwrap().items.as_ref().unwrap()[0].key, key);
         let mounts = pod.containers[0].volume_mounts.as_ref().unwrap();
@@ -105,7 +107,8 @@ fn another_image_is_the_operators_change_and_not_the_objects() {
 
 #[test]
 fn the_order_of_the_sites_is_of_no_meaning() {
-    let spec = SPEC.replace("  auth: {passwordSecretRef: {name: redis, key: redis-password}}\n", "");
+    let spec =
+        SPEC.replace("  auth: {passwordSecretRef: {name: redis, key: redis-password}}\n", "");
     let swapped = r"
 sites:
 - name: shanghai

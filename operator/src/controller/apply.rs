@@ -120,7 +120,11 @@ pub async fn apply_to_lost(
 
 /// Deletes the claim of a pod that waits for a volume on a node that is lost. The spool is a cache: what it costs is at
 /// most a full copy (Promise 12).
-async fn release_lost_claim(client: &Client, namespace: &str, name: &str) -> Result<(), ApplyError> {
+async fn release_lost_claim(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+) -> Result<(), ApplyError> {
     let claim_name = names::claim(name);
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), namespace);
     let read = |err| ApplyError::ReadClaim(claim_name.clone(), err);

@@ -87,10 +87,7 @@ fn is_held(object: &RedisSync) -> bool {
 async fn scale_down(client: &Client, namespace: &str, name: &str) -> Result<(), CleanupError> {
     let api: Api<StatefulSet> = Api::namespaced(client.clone(), namespace);
     let patch = json!({ "spec": { "replicas": 0 } });
-    match api
-        .patch(&names::workload(name), &PatchParams::default(), &Patch::Merge(&patch))
-        .await
-    {
+    match api.patch(&names::workload(name), &PatchParams::default(), &Patch::Merge(&patch)).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
         Err(err) => Err(CleanupError::ScaleDown(err)),

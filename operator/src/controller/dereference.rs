@@ -97,9 +97,10 @@ pub async fn dereference(
 /// Every password that a spec names, once.
 pub fn references(spec: &RedisSyncSpec) -> BTreeSet<PasswordSecretRef> {
     let data = spec.sites.iter().filter_map(|site| Some(&site.auth.as_ref()?.password_secret_ref));
-    let sentinels = spec.sites.iter().filter_map(|site| {
-        Some(&site.sentinel.as_ref()?.auth.as_ref()?.password_secret_ref)
-    });
+    let sentinels = spec
+        .sites
+        .iter()
+        .filter_map(|site| Some(&site.sentinel.as_ref()?.auth.as_ref()?.password_secret_ref));
     data.chain(sentinels).cloned().collect()
 }
 

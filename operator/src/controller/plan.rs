@@ -78,18 +78,23 @@ pub fn plan(sync: &ValidatedSync, circumstances: Circumstances<'_>) -> Plan {
     Plan {
         apply_config: observed.config_text.as_ref() != Some(&sync.config_text),
         workload: workload_step(sync, circumstances),
-        pod: observed.pod.as_ref().map_or(PodStep::Keep, |pod| pod_step(sync, pod, &observed.node, now)),
-        check_claim: observed.is_watching_nodes && observed
+        pod: observed
             .pod
             .as_ref()
-            .and_then(|pod| pod.unscheduled_since)
-            .is_some_and(|since| now.duration_since(since) >= CLAIM_LOST),
+            .map_or(PodStep::Keep, |pod| pod_step(sync, pod, &observed.node, now)),
+        check_claim: observed.is_watching_nodes
+            && observed
+                .pod
+                .as_ref()
+                .and_then(|pod| pod.unscheduled_since)
+                .is_some_and(|since| now.duration_since(since) >= CLAIM_LOST),
     }
 }
 
 /// What to do about an object that cannot be acted on: what runs goes on, but a lost node is a lost node.
 pub fn plan_invalid(observed: &Observed, now: Timestamp) -> Plan {
-    let is_lost = observed.pod.as_ref().is_some_and(|pod| is_on_lost_node(pod, &observed.node, now));
+    let is_lost =
+        observed.pod.as_ref().is_some_and(|pod| is_on_lost_node(pod, &observed.node, now));
     Plan { pod: if is_lost { PodStep::ForceDelete } else { PodStep::Keep }, ..Plan::default() }
 }
 

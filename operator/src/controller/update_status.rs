@@ -1,11 +1,7 @@
 //! Step 7, I/O: writes the status, if it differs, and the events that the difference is worth. The only writer of
 //! `.status`.
 
-use kube::{
-    Api, Client, Resource as _, ResourceExt as _,
-    api::Patch,
-    runtime::events::Recorder,
-};
+use kube::{Api, Client, Resource as _, ResourceExt as _, api::Patch, runtime::events::Recorder};
 use serde_json::json;
 use tracing::warn;
 

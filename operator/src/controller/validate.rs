@@ -86,10 +86,8 @@ impl InvalidReason {
 /// Checks the spec, then that every Secret is there.
 pub fn validate(object: &RedisSync, dereferenced: &Dereferenced) -> Result<ValidatedSync, Invalid> {
     let metadata = &object.metadata;
-    let (namespace, name) = (
-        metadata.namespace.clone().unwrap_or_default(),
-        metadata.name.clone().unwrap_or_default(),
-    );
+    let (namespace, name) =
+        (metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default());
     let spec = object.spec.clone();
     let (source, target) = flow(&spec)?;
     let default_pair_id = format!("{namespace}/{name}");
@@ -146,7 +144,10 @@ pub fn flow(spec: &RedisSyncSpec) -> Result<(&SiteSpec, &SiteSpec), Invalid> {
         )));
     };
     if one.name == other.name {
-        return Err(invalid(format!("spec.sites: both are named '{}': give them different names", one.name)));
+        return Err(invalid(format!(
+            "spec.sites: both are named '{}': give them different names",
+            one.name
+        )));
     }
     match spec.primary.as_str() {
         primary if primary == one.name => Ok((one, other)),
@@ -184,7 +185,9 @@ fn secret_fault(
     let (reason, problem) = match fault {
         SecretFault::NoSecret => (
             InvalidReason::SecretNotFound,
-            format!("there is no Secret '{name}' in namespace '{namespace}': create it, or correct the name"),
+            format!(
+                "there is no Secret '{name}' in namespace '{namespace}': create it, or correct the name"
+            ),
         ),
         SecretFault::NoKey => (
             InvalidReason::SecretInvalid,
@@ -192,11 +195,15 @@ fn secret_fault(
         ),
         SecretFault::NoPassword => (
             InvalidReason::SecretInvalid,
-            format!("key '{key}' of the Secret '{name}' holds no password: it must be text of 1 byte to 64 KiB"),
+            format!(
+                "key '{key}' of the Secret '{name}' holds no password: it must be text of 1 byte to 64 KiB"
+            ),
         ),
         SecretFault::Forbidden => (
             InvalidReason::SecretInvalid,
-            format!("the operator may not read the Secret '{name}': grant it 'get' on secrets in namespace '{namespace}'"),
+            format!(
+                "the operator may not read the Secret '{name}': grant it 'get' on secrets in namespace '{namespace}'"
+            ),
         ),
     };
     Invalid { reason, message: format!("{field}: {problem}") }

@@ -15,7 +15,10 @@ pub struct FullCopySpec {
 }
 
 /// What to do about keys that the standby holds and the primary does not.
-#[expect(missing_docs, reason = "documented as a list at the field; a text at each variant would turn the enum into oneOf")]
+#[expect(
+    missing_docs,
+    reason = "documented as a list at the field; a text at each variant would turn the enum into oneOf"
+)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ExistingData {
     #[default]
@@ -110,7 +113,10 @@ pub struct ReleaseSpec {
 }
 
 /// What to do about a halt.
-#[expect(missing_docs, reason = "documented as a list at the field; a text at each variant would turn the enum into oneOf")]
+#[expect(
+    missing_docs,
+    reason = "documented as a list at the field; a text at each variant would turn the enum into oneOf"
+)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ReleaseAction {
     SkipUnit,

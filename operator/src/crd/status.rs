@@ -26,10 +26,10 @@ pub struct RedisSyncStatus {
     /// Which site is read and which is written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow: Option<FlowStatus>,
-    /// `host:port` of the node that is read.
+    /// The node that is read, for people: of a host name only the first label. In full: `links[].source.address`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub master: Option<String>,
-    /// `host:port` of the node that is written.
+    /// The node that is written, for people: of a host name only the first label. In full: `links[].target.address`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub standby: Option<String>,
     /// `links[].lagMilliseconds`, the largest, for people.
@@ -82,7 +82,8 @@ pub struct SiteStatus {
     pub name: String,
     /// Primary or Standby.
     pub role: SiteRole,
-    /// `host:port` of its master, as the sentinels name it.
+    /// `host:port` of its master: the one that the sentinels name to the operator and that says so itself; where the
+    /// operator cannot see it, the one that the syncer follows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub master: Option<String>,
     /// Since when the operator has seen this master.

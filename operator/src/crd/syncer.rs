@@ -70,11 +70,7 @@ impl AccessMode {
 
 impl Default for StorageSpec {
     fn default() -> Self {
-        Self {
-            size: default_size(),
-            storage_class_name: None,
-            access_mode: AccessMode::default(),
-        }
+        Self { size: default_size(), storage_class_name: None, access_mode: AccessMode::default() }
     }
 }
 

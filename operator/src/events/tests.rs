@@ -1,5 +1,5 @@
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::*;
 use crate::crd::{SiteRole, SiteStatus};
@@ -37,8 +37,10 @@ fn a_switch_is_told_with_both_masters_and_the_epoch_once() {
 
 #[test]
 fn two_switches_are_two_events_of_different_actions() {
-    let [a, b, c] = [("a:1", 4), ("b:1", 5), ("c:1", 6)]
-        .map(|(master, epoch)| RedisSyncStatus { sites: vec![site(master, epoch)], ..Default::default() });
+    let [a, b, c] = [("a:1", 4), ("b:1", 5), ("c:1", 6)].map(|(master, epoch)| RedisSyncStatus {
+        sites: vec![site(master, epoch)],
+        ..Default::default()
+    });
     let action = |old, new| events(Some(old), new, &Plan::default()).remove(0).action;
     assert_ne!(action(&a, &b), action(&b, &c));
 }
@@ -56,7 +58,10 @@ fn a_full_copy_is_told_with_its_reason() {
         ..Default::default()
     };
     let started = told(&RedisSyncStatus::default(), &copies(5, None));
-    assert_eq!(started, [("FullCopyStarted".into(), "a full copy was started: BacklogOverrun".into())]);
+    assert_eq!(
+        started,
+        [("FullCopyStarted".into(), "a full copy was started: BacklogOverrun".into())]
+    );
     let finished = told(&copies(5, None), &copies(5, Some(time(9))));
     assert_eq!(finished[0].0, "FullCopyFinished");
 }

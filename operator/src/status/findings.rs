@@ -93,10 +93,20 @@ fn verdict(evidence: Evidence<'_>) -> Verdict {
 /// No report: either there is no syncer, or it cannot be asked.
 fn unreported(observed: &Observed, failure: Option<&ReportFailure>) -> Verdict {
     let Some(pod) = &observed.pod else {
-        return Verdict::new(Some(false), Kind::UnderWay, "SyncerPending", "the syncer's pod is being created");
+        return Verdict::new(
+            Some(false),
+            Kind::UnderWay,
+            "SyncerPending",
+            "the syncer's pod is being created",
+        );
     };
     if pod.is_ending {
-        return Verdict::new(Some(false), Kind::UnderWay, "SyncerPending", "the syncer's pod is being replaced");
+        return Verdict::new(
+            Some(false),
+            Kind::UnderWay,
+            "SyncerPending",
+            "the syncer's pod is being replaced",
+        );
     }
     if !pod.is_running {
         let problem = pod.problem.as_deref().unwrap_or("its container has not started yet");
@@ -117,7 +127,12 @@ fn unreported(observed: &Observed, failure: Option<&ReportFailure>) -> Verdict {
                 "the syncer's report cannot be read since {since:.0}: {message}. Check the pod's log and whether a network policy lets the operator reach port 9250"
             ),
         ),
-        None => Verdict::new(Some(false), Kind::UnderWay, "SyncerPending", "the syncer has started and was not heard yet"),
+        None => Verdict::new(
+            Some(false),
+            Kind::UnderWay,
+            "SyncerPending",
+            "the syncer has started and was not heard yet",
+        ),
     }
 }
 
@@ -129,7 +144,9 @@ fn reported(report: &SyncReport) -> Verdict {
     if let Some(wait) = &report.waiting_for {
         let kind = match wait.reason {
             WaitReason::Paused => Kind::Settled,
-            WaitReason::TargetNotEmpty | WaitReason::RoleConflict | WaitReason::SpoolTooSmall => Kind::Stuck,
+            WaitReason::TargetNotEmpty | WaitReason::RoleConflict | WaitReason::SpoolTooSmall => {
+                Kind::Stuck
+            }
             _ => Kind::UnderWay,
         };
         return Verdict::new(Some(false), kind, wait.reason.as_str(), &*wait.message);
@@ -143,7 +160,12 @@ fn reported(report: &SyncReport) -> Verdict {
         );
     }
     if report.data_verified.status == Verification::False {
-        return Verdict::new(Some(false), Kind::Stuck, "DataDiffers", "the standby's data differ from the source's");
+        return Verdict::new(
+            Some(false),
+            Kind::Stuck,
+            "DataDiffers",
+            "the standby's data differ from the source's",
+        );
     }
     let phase = report.phase;
     match phase {
@@ -168,13 +190,19 @@ fn reported(report: &SyncReport) -> Verdict {
             phase.as_str(),
             "another syncer owns the standby; this one takes over when that one has given no sign of life for 30 s",
         ),
-        _ => Verdict::new(Some(false), Kind::UnderWay, phase.as_str(), format!("the syncer is {phase}")),
+        _ => Verdict::new(
+            Some(false),
+            Kind::UnderWay,
+            phase.as_str(),
+            format!("the syncer is {phase}"),
+        ),
     }
 }
 
 fn halt_message(halt: &Halt) -> String {
     let ignored = halt.ignored_release.as_deref();
-    let ignored = ignored.map(|why| format!(" spec.release does not count: {why}.")).unwrap_or_default();
+    let ignored =
+        ignored.map(|why| format!(" spec.release does not count: {why}.")).unwrap_or_default();
     format!("{}. {}{ignored}", halt.message, halt.remedy)
 }
 
@@ -187,7 +215,9 @@ fn copy_message(report: &SyncReport) -> String {
         return format!("a full copy is under way{reason}");
     };
     // Whole tens only: each change of the text is a write.
-    let percent = copy.percent.map(|percent| format!(", {} % and more restored", (percent / 10.0).floor() * 10.0));
+    let percent = copy
+        .percent
+        .map(|percent| format!(", {} % and more restored", (percent / 10.0).floor() * 10.0));
     format!("a full copy is under way{reason}: {:?}{}", copy.phase, percent.unwrap_or_default())
 }
 
@@ -199,13 +229,15 @@ fn change_under_way(evidence: Evidence<'_>) -> Option<(String, String)> {
         WorkloadStep::AwaitTurn => {
             return found(
                 "UpgradePending",
-                "the operator was upgraded: this syncer is restarted when others have been".to_owned(),
+                "the operator was upgraded: this syncer is restarted when others have been"
+                    .to_owned(),
             );
         }
         WorkloadStep::AwaitRemoval => {
             return found(
                 "RemovalPending",
-                "the objects of a deleted RedisSync of this name are still being removed".to_owned(),
+                "the objects of a deleted RedisSync of this name are still being removed"
+                    .to_owned(),
             );
         }
         WorkloadStep::Apply => {
@@ -218,11 +250,17 @@ fn change_under_way(evidence: Evidence<'_>) -> Option<(String, String)> {
     }
     let report = fresh(observed)?;
     if let Some(error) = &report.config_error {
-        return found("ConfigurationRefused", format!("the syncer goes on with its last configuration: {error}"));
+        return found(
+            "ConfigurationRefused",
+            format!("the syncer goes on with its last configuration: {error}"),
+        );
     }
     if !report.pending_restart.is_empty() {
         let fields = report.pending_restart.join(", ");
-        return found("RestartPending", format!("changes of {fields} wait for the syncer's restart"));
+        return found(
+            "RestartPending",
+            format!("changes of {fields} wait for the syncer's restart"),
+        );
     }
     None
 }

@@ -93,7 +93,11 @@ fn the_table_of_what_a_report_means() {
         (wait("Paused"), "Waiting", "False/Paused"),
         (json!({"paused": true}), "Paused", "False/Paused"),
         (halt, "Halted", "False/SweepBrake Stalled"),
-        (json!({"dataVerified": {"status": "False", "uncheckedBatches": 1}}), "Replicating", "False/DataDiffers Stalled"),
+        (
+            json!({"dataVerified": {"status": "False", "uncheckedBatches": 1}}),
+            "Replicating",
+            "False/DataDiffers Stalled",
+        ),
         (json!({"phase": "FromTheFuture"}), "Unknown", "False/Unknown Reconciling"),
     ] {
         let status = told(&running(Some(report(changes.clone()))), None, &Plan::default());
@@ -115,7 +119,11 @@ fn the_table_of_no_report() {
     for (observed, phase, expected) in [
         (no_pod, "Pending", "False/SyncerPending Reconciling"),
         (with(|pod| pod.is_running = false, None), "Pending", "False/SyncerPending Reconciling"),
-        (with(|pod| pod.is_ending = true, Some(failure())), "Unknown", "False/SyncerPending Reconciling"),
+        (
+            with(|pod| pod.is_ending = true, Some(failure())),
+            "Unknown",
+            "False/SyncerPending Reconciling",
+        ),
         (with(|_| {}, None), "Unknown", "False/SyncerPending Reconciling"),
         (with(|_| {}, Some(failure())), "Unknown", "Unknown/SyncerUnreachable Reconciling"),
     ] {
@@ -168,7 +176,10 @@ fn a_change_that_is_under_way_is_reconciling_while_the_link_is_ready() {
     let status = told(&running(Some(report(json!({})))), None, &plan);
     assert_eq!(verdict(&status), "True/Replicating Reconciling");
     let refused = report(json!({"configError": "unknown field"}));
-    assert_eq!(verdict(&told(&running(Some(refused)), None, &Plan::default())), "True/Replicating Reconciling");
+    assert_eq!(
+        verdict(&told(&running(Some(refused)), None, &Plan::default())),
+        "True/Replicating Reconciling"
+    );
     let mut observed = running(Some(report(json!({}))));
     observed.workload.as_mut().unwrap().is_rolled_out = false;
     assert_eq!(verdict(&told(&observed, None, &Plan::default())), "True/Replicating Reconciling");

@@ -27,7 +27,23 @@ pub fn bytes(value: i64) -> String {
         size *= 1024;
     }
     let (whole, tenth) = (value / size, value % size * 10 / size);
-    if whole < 10 { format!("{whole}.{tenth}{}", UNITS[unit]) } else { format!("{whole}{}", UNITS[unit]) }
+    if whole < 10 {
+        format!("{whole}.{tenth}{}", UNITS[unit])
+    } else {
+        format!("{whole}{}", UNITS[unit])
+    }
+}
+
+/// A node's `host:port`; of a host name only the first label, which names the pod. An address stays as it is.
+pub fn node(address: &str) -> String {
+    let Some((host, port)) = address.rsplit_once(':') else {
+        return address.to_owned();
+    };
+    let is_name = host.contains(|c: char| c.is_ascii_alphabetic()) && !host.starts_with('[');
+    match host.split_once('.') {
+        Some((label, _)) if is_name => format!("{label}:{port}"),
+        _ => address.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -58,6 +74,19 @@ mod tests {
             (i64::MAX, "8191Pi"),
         ] {
             assert_eq!(bytes(value), text);
+        }
+    }
+
+    #[test]
+    fn a_node_is_shown_by_its_pods_name_or_by_its_address() {
+        for (address, text) in [
+            ("redis-node-0.redis-headless.shop.svc.cluster.local:6379", "redis-node-0:6379"),
+            ("redis:6379", "redis:6379"),
+            ("10.1.2.3:6379", "10.1.2.3:6379"),
+            ("[fd00::a]:6379", "[fd00::a]:6379"),
+            ("odd", "odd"),
+        ] {
+            assert_eq!(node(address), text);
         }
     }
 }

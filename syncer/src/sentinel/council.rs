@@ -11,17 +11,13 @@ use std::{
 };
 
 use super::{
+    pace::Pace,
     pick::{Answer, Candidate, Pick, ResolveFailure, View, pick_master},
     reply::SentinelEntry,
 };
 
 /// More Sentinels are not asked. Real deployments have 3 to 7; the limit is for a list gone wild.
 const SENTINELS_MAX: usize = 32;
-/// An older answer is no vote. Polls come each second and fail after 4 s, so a living Sentinel stays below it.
-const ANSWER_AGE_MAX: Duration = Duration::from_secs(5);
-/// A Sentinel that no other one announces any more is forgotten after this time: three lists, 10 s apart.
-/// One that was forgotten too early would be missing when all are asked to agree on an older epoch.
-const FORGET_AFTER: Duration = Duration::from_secs(30);
 /// The first choice waits for more voices than one, but not longer than a connection attempt may take.
 const SETTLE_MAX: Duration = Duration::from_secs(4);
 /// How many Sentinels a message quotes.
@@ -64,6 +60,8 @@ struct Voice {
     /// Its own word for its id, kept when it stops answering.
     sentinel_id: Option<String>,
     heard: Heard,
+    /// An older answer is no vote.
+    answer_age_max: Duration,
 }
 
 #[derive(Debug)]
@@ -89,10 +87,11 @@ pub(super) struct Council {
     next_voice: u64,
     opened_at: Instant,
     is_settled: bool,
+    pace: Pace,
 }
 
 impl Council {
-    pub(super) fn new(endpoints: &[String], now: Instant) -> Self {
+    pub(super) fn new(endpoints: &[String], pace: Pace, now: Instant) -> Self {
         let mut configured: Vec<String> = Vec::new();
         for endpoint in endpoints.iter().take(SENTINELS_MAX) {
             if !configured.contains(endpoint) {
@@ -106,6 +105,7 @@ impl Council {
             next_voice: 0,
             opened_at: now,
             is_settled: false,
+            pace,
         }
     }
 
@@ -183,7 +183,13 @@ impl Council {
             let id = self.next_voice;
             self.next_voice += 1;
             changes.start.push((id, address.clone()));
-            let voice = Voice { address, announced_as, sentinel_id: None, heard: Heard::Nothing };
+            let voice = Voice {
+                address,
+                announced_as,
+                sentinel_id: None,
+                heard: Heard::Nothing,
+                answer_age_max: self.pace.answer_age_max(),
+            };
             self.voices.insert(id, voice);
         }
         changes
@@ -218,8 +224,9 @@ impl Council {
                 announced.last_announced = now;
             }
         }
+        let forget_after = self.pace.forget_after();
         self.announced.retain(|_, announced| {
-            now.saturating_duration_since(announced.last_announced) <= FORGET_AFTER
+            now.saturating_duration_since(announced.last_announced) <= forget_after
         });
     }
 
@@ -339,7 +346,9 @@ impl Voice {
     /// What it says now.
     fn answer(&self, now: Instant) -> Option<&Answer> {
         match &self.heard {
-            Heard::Answer(at, answer) if now.saturating_duration_since(*at) <= ANSWER_AGE_MAX => {
+            Heard::Answer(at, answer)
+                if now.saturating_duration_since(*at) <= self.answer_age_max =>
+            {
                 Some(answer)
             }
             _ => None,

@@ -18,13 +18,12 @@ use tracing::{debug, info, warn};
 
 use super::{
     council::{Council, Report},
+    pace::{POLL_INTERVAL, Pace},
     pick::{Candidate, Pick, ResolveFailure},
     voice::{self, VoiceContext},
 };
 use crate::{address::AddressMap, credentials::Credentials};
 
-/// Answers lose their vote by age, which no message tells.
-const TICK: Duration = Duration::from_millis(500);
 /// Reports wait here while the follower is busy, which takes microseconds; a full queue delays the voices only.
 const REPORTS_MAX: usize = 64;
 
@@ -58,12 +57,32 @@ pub enum FollowTarget {
 /// What a [`Follower`] is started with.
 #[derive(Debug)]
 pub struct FollowConfig {
-    /// `source` or `target`, for the log.
-    pub end: &'static str,
+    /// What the log calls it: `source` or `target`; who follows many adds whose.
+    pub end: Arc<str>,
     /// The name of our connections in the Sentinels' `CLIENT LIST`.
     pub connection_name: String,
     /// Whom to follow; may change at run time.
     pub target: watch::Receiver<FollowTarget>,
+    /// How often each Sentinel is asked, 100 ms to 5 minutes. A message of a failover lets all be asked at once, so
+    /// this is how late one is seen whose messages were lost, and how late a Sentinel that is gone loses its vote.
+    pub poll_interval: Duration,
+}
+
+impl FollowConfig {
+    /// At the default pace: each second.
+    pub fn new(
+        end: impl Into<Arc<str>>,
+        connection_name: impl Into<String>,
+        target: watch::Receiver<FollowTarget>,
+    ) -> Self {
+        let (end, connection_name) = (end.into(), connection_name.into());
+        Self { end, connection_name, target, poll_interval: POLL_INTERVAL }
+    }
+}
+
+/// Credentials that are in memory already.
+pub fn fixed_auth(credentials: Option<Credentials>) -> AuthSource {
+    Arc::new(move || Ok(credentials.clone()))
 }
 
 /// Who the master is.
@@ -98,6 +117,7 @@ pub struct Follower {
     /// What is followed now, to tell what a change changes.
     current: FollowTarget,
     council: Council,
+    pace: Pace,
     voices: HashMap<u64, Running>,
     /// Survives times without an answer: its epoch is what a cut-off Sentinel is told by.
     last: Option<Candidate>,
@@ -126,9 +146,11 @@ impl Follower {
             message: "no Sentinel was asked yet".to_owned(),
         };
         let (resolution, receiver) = watch::channel(unknown);
+        let pace = Pace::new(config.poll_interval);
         let (reports_tx, reports) = mpsc::channel(REPORTS_MAX);
         let mut follower = Self {
-            council: Council::new(current.endpoints(), now),
+            council: Council::new(current.endpoints(), pace, now),
+            pace,
             config,
             current,
             voices: HashMap::new(),
@@ -145,7 +167,7 @@ impl Follower {
     }
 
     async fn run(mut self, mut reports: mpsc::Receiver<Report>) {
-        let mut tick = interval(TICK);
+        let mut tick = interval(self.pace.tick());
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // Without a writer of the configuration the last one stays.
         let mut is_configurable = true;
@@ -183,8 +205,8 @@ impl Follower {
         {
             // Sentinels that the old endpoints announced, or that were dialled elsewhere, may belong to a deployment
             // that was left.
-            info!(end = self.config.end, ?target, "following as newly configured");
-            self.council = Council::new(target.endpoints(), now);
+            info!(end = &*self.config.end, ?target, "following as newly configured");
+            self.council = Council::new(target.endpoints(), self.pace, now);
             self.voices.clear();
         } else {
             // What changed may be the password: who was refused is asked at once.
@@ -208,11 +230,12 @@ impl Follower {
             self.voices.remove(&voice);
         }
         for (voice, address) in changes.start {
-            debug!(end = self.config.end, sentinel = %address, "asking a Sentinel");
+            debug!(end = &*self.config.end, sentinel = %address, "asking a Sentinel");
             let context = VoiceContext {
                 voice,
                 address,
-                end: self.config.end,
+                end: Arc::clone(&self.config.end),
+                pace: self.pace,
                 connection_name: self.config.connection_name.clone(),
                 master_name: master_name.to_owned(),
                 target: self.config.target.clone(),
@@ -231,7 +254,7 @@ impl Follower {
             }
             FollowTarget::Sentinel { .. } => self.weigh(now),
         };
-        let end = self.config.end;
+        let end = &*self.config.end;
         match (&resolution, &*self.resolution.borrow()) {
             (Resolution::Known(new), _) if self.last.as_ref() != Some(new) => {
                 let old = self.last.as_ref().map(|last| last.address.as_str());

@@ -1,15 +1,10 @@
-//! One Sentinel, asked each second and listened to, for as long as the task lives.
+//! One Sentinel, asked at its pace (each second) and listened to, for as long as the task lives.
 //!
 //! The polled answer decides. The subscription only says when to ask at once; it lives and dies with the polling
 //! connection, so that a peer which does not answer is not waited for twice. Names are resolved again and the
 //! password is read again at each connect.
 
-use std::{
-    convert::Infallible,
-    error::Error as _,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{convert::Infallible, error::Error as _, sync::Arc, time::Instant};
 
 use tokio::{
     sync::{mpsc, watch},
@@ -21,6 +16,7 @@ use super::{
     backoff::Backoff,
     council::{Outcome, Report},
     follow::FollowTarget,
+    pace::{POLL_TIMEOUT, Pace},
     pick::Answer,
     reply::{Event, SentinelEntry, parse_address, parse_event, parse_master, parse_sentinels},
 };
@@ -30,14 +26,6 @@ use crate::{
     resp::frame::Frame,
 };
 
-/// Without any message a failover is seen this late at most.
-const POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// A Sentinel that does not answer within this time is taken for gone, before its last answer loses its vote.
-const POLL_TIMEOUT: Duration = Duration::from_secs(4);
-/// Sentinels come and go by hand; each list holds all of them.
-const LIST_INTERVAL: Duration = Duration::from_secs(10);
-/// A subscription may be silent for weeks, so silence is tested with PING.
-const LISTEN_INTERVAL: Duration = Duration::from_secs(5);
 /// The message that a change of the master is announced with.
 const SWITCH_MASTER: &str = "+switch-master";
 /// Other messages of a failover: subscribed apart, since an ACL may not grant these channels.
@@ -49,7 +37,8 @@ const OTHER_CHANNELS: [&str; 6] =
 pub(super) struct VoiceContext {
     pub(super) voice: u64,
     pub(super) address: String,
-    pub(super) end: &'static str,
+    pub(super) end: Arc<str>,
+    pub(super) pace: Pace,
     pub(super) connection_name: String,
     pub(super) master_name: String,
     pub(super) target: watch::Receiver<FollowTarget>,
@@ -90,7 +79,7 @@ pub(super) async fn run(ctx: VoiceContext) {
         let Err(Failure { is_refusal, message }) =
             session(&ctx, &mut backoff, &mut is_answering).await;
         if is_answering {
-            warn!(end = ctx.end, sentinel = %ctx.address, error = %message, "a Sentinel does not answer");
+            warn!(end = &*ctx.end, sentinel = %ctx.address, error = %message, "a Sentinel does not answer");
             is_answering = false;
         }
         let outcome =
@@ -131,7 +120,7 @@ async fn poll(
         hints.mark_unchanged();
         let asked_at = Instant::now();
         let answer = ask(connection, &ctx.master_name).await?;
-        let is_due = listed_at.is_none_or(|at| at.elapsed() >= LIST_INTERVAL);
+        let is_due = listed_at.is_none_or(|at| at.elapsed() >= ctx.pace.list());
         let announced = if is_due {
             listed_at = Some(Instant::now());
             list(connection, &ctx.master_name).await?
@@ -140,14 +129,14 @@ async fn poll(
         };
         backoff.reset();
         if !*is_answering {
-            info!(end = ctx.end, sentinel = %ctx.address, "a Sentinel answers");
+            info!(end = &*ctx.end, sentinel = %ctx.address, "a Sentinel answers");
             *is_answering = true;
         }
         let sentinel_id = sentinel_id.clone();
         ctx.tell(asked_at, Outcome::Answered { sentinel_id, answer, announced }).await;
         tokio::select! {
             _ = hints.changed() => {}
-            () = sleep(POLL_INTERVAL) => {}
+            () = sleep(ctx.pace.poll) => {}
         }
     }
 }
@@ -200,7 +189,7 @@ async fn keep_listening(ctx: &VoiceContext) -> Infallible {
     let mut backoff = Backoff::new();
     loop {
         let Err(Failure { message, .. }) = listen(ctx, &mut backoff).await;
-        debug!(end = ctx.end, sentinel = %ctx.address, error = %message, "a Sentinel's messages are not heard");
+        debug!(end = &*ctx.end, sentinel = %ctx.address, error = %message, "a Sentinel's messages are not heard");
         sleep(backoff.step()).await;
     }
 }
@@ -213,7 +202,7 @@ async fn listen(ctx: &VoiceContext, backoff: &mut Backoff) -> Result<Infallible,
     others.extend(OTHER_CHANNELS);
     connection.send(&others).await?;
     loop {
-        let frame = match timeout(LISTEN_INTERVAL, connection.read_frame()).await {
+        let frame = match timeout(ctx.pace.listen(), connection.read_frame()).await {
             Ok(frame) => frame?,
             Err(_) => {
                 // Any answer is a sign of life; before 3.0 it is an error.
@@ -255,7 +244,7 @@ impl VoiceContext {
 
     /// A message about our master lets every Sentinel be asked at once.
     fn heed(&self, event: &Event) {
-        let (end, sentinel) = (self.end, &self.address);
+        let (end, sentinel) = (&*self.end, &self.address);
         let is_ours = match event {
             Event::SwitchMaster { master_name, old, new } => {
                 debug!(end, %sentinel, %master_name, %old, %new, "a Sentinel has switched");

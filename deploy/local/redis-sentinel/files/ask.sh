@@ -19,14 +19,15 @@ sentinel() {
     fi
 }
 
-# The other nodes' names.
-peers() {
+# The names of all nodes, and of all but this one.
+nodes() {
     n=0
     while [ "$n" -lt "$NODES" ]; do
-        [ "$NODE_PREFIX-$n" = "$POD" ] || echo "$NODE_PREFIX-$n.$NODE_DOMAIN"
+        echo "$NODE_PREFIX-$n.$NODE_DOMAIN"
         n=$((n + 1))
     done
 }
+peers() { nodes | grep -vxF "$self"; }
 
 # What the other nodes' sentinels say, the newest word first: "<config epoch> <master> <node>". One that was just started may
 # know only what is past.

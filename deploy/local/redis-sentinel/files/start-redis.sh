@@ -10,16 +10,17 @@ until nslookup "$self" > /dev/null 2>&1; do say "waiting for my own name $self";
 # What the sentinel of this pod knew last, where that outlived the pod.
 remembered=$(sed -n "s/^sentinel monitor $MASTER_SET \([^ ]*\) .*/\1/p" "$memory" 2> /dev/null || true)
 silence=0
+started=$(date +%s)
 master=
 while [ -z "$master" ]; do
     if named=$(named_master); then
         if [ "$named" != "$self" ]; then master=$named; break; fi
         # They still believe in me, but what I held may be gone: another one takes over, and I follow it. Only where none of the
-        # others can, I am the one after all.
+        # others lives, or can for a minute, I am the one after all.
         alive=0
         for peer in $(peers); do [ "$(role "$peer")" != slave ] || alive=1; done
         if [ "$alive" = 0 ]; then silence=$((silence + 1)); else silence=0; ask_for_failover || true; fi
-        [ "$silence" -lt 10 ] || master=$self
+        if [ "$silence" -ge 10 ] || [ $(($(date +%s) - started)) -ge 60 ]; then master=$self; fi
     else
         silence=$((silence + 1))
         # About three seconds: a peer that lives answers sooner.

@@ -46,6 +46,8 @@ config=/run/redis/sentinel.conf
         echo "requirepass $(quoted "$password")"
         echo "sentinel sentinel-pass $(quoted "$password")"
     fi
+    # Replicas are learned from a master that lives: a sentinel that begins while it is gone could never promote one.
+    nodes | grep -vxF "$master" | sed "s/.*/sentinel known-replica $MASTER_SET & 6379/"
     # Epochs only grow: it begins with that of the others, or with its own where the set was away as a whole.
     if [ "$epoch" -gt 0 ]; then
         echo "sentinel config-epoch $MASTER_SET $epoch"

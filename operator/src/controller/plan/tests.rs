@@ -85,7 +85,13 @@ fn the_workload_table() {
     let rows: &[(&str, Change, Option<i64>, bool, WorkloadStep)] = &[
         ("missing", |o| o.workload = None, None, false, WorkloadStep::Apply),
         ("this process has not applied it yet", |_| {}, None, false, WorkloadStep::Apply),
-        ("somebody has changed it", |o| workload(o).generation = 5, Some(4), false, WorkloadStep::Apply),
+        (
+            "somebody has changed it",
+            |o| workload(o).generation = 5,
+            Some(4),
+            false,
+            WorkloadStep::Apply,
+        ),
         (
             "the spec has changed: at once",
             |o| {
@@ -155,8 +161,16 @@ fn the_pod_table() {
             },
             PodStep::Keep,
         ),
-        ("node silent for 29 s", |o| o.node = NodeSeen::NotReady { since: at(NOW - 29) }, PodStep::Keep),
-        ("node silent for 30 s", |o| o.node = NodeSeen::NotReady { since: at(NOW - 30) }, PodStep::ForceDelete),
+        (
+            "node silent for 29 s",
+            |o| o.node = NodeSeen::NotReady { since: at(NOW - 29) },
+            PodStep::Keep,
+        ),
+        (
+            "node silent for 30 s",
+            |o| o.node = NodeSeen::NotReady { since: at(NOW - 30) },
+            PodStep::ForceDelete,
+        ),
         (
             "node silent, the pod was asked to end and cannot",
             |o| {
@@ -167,7 +181,11 @@ fn the_pod_table() {
         ),
         ("node removed", |o| o.node = NodeSeen::Gone, PodStep::ForceDelete),
         ("nodes are not watched", |o| o.node = NodeSeen::Unknown, PodStep::Keep),
-        ("a clock that went back", |o| o.node = NodeSeen::NotReady { since: at(NOW + 60) }, PodStep::Keep),
+        (
+            "a clock that went back",
+            |o| o.node = NodeSeen::NotReady { since: at(NOW + 60) },
+            PodStep::Keep,
+        ),
     ];
     for (name, change, step) in rows {
         let mut world = settled();

@@ -21,7 +21,10 @@ pub(crate) fn object(spec: &str) -> RedisSync {
 pub(crate) fn found(object: &RedisSync) -> Dereferenced {
     let references = dereference::references(&object.spec);
     Dereferenced {
-        versions: references.iter().map(|reference| (reference.name.clone(), "1".to_owned())).collect(),
+        versions: references
+            .iter()
+            .map(|reference| (reference.name.clone(), "1".to_owned()))
+            .collect(),
         passwords: references
             .into_iter()
             .map(|reference| (reference, Ok(Secret::new(PASSWORD.to_owned()))))

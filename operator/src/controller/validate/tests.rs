@@ -49,7 +49,11 @@ fn a_missing_password_names_the_field_the_secret_and_the_remedy() {
     let object = object(SPEC);
     let redis = PasswordSecretRef { name: "redis".into(), key: "redis-password".into() };
     for (fault, reason, text) in [
-        (SecretFault::NoSecret, InvalidReason::SecretNotFound, "no Secret 'redis' in namespace 'shop': create it"),
+        (
+            SecretFault::NoSecret,
+            InvalidReason::SecretNotFound,
+            "no Secret 'redis' in namespace 'shop': create it",
+        ),
         (SecretFault::NoKey, InvalidReason::SecretInvalid, "no key 'redis-password'"),
         (SecretFault::NoPassword, InvalidReason::SecretInvalid, "holds no password"),
         (SecretFault::Forbidden, InvalidReason::SecretInvalid, "grant it 'get'"),

@@ -1,4 +1,5 @@
 use super::*;
+use crate::sentinel::pace::POLL_INTERVAL;
 
 const START: Duration = Duration::from_secs(0);
 
@@ -13,7 +14,11 @@ impl Room {
     fn new(endpoints: &[&str]) -> Self {
         let endpoints: Vec<String> = endpoints.iter().map(|&at| at.to_owned()).collect();
         let now = Instant::now();
-        let mut room = Self { council: Council::new(&endpoints, now), started: now, now };
+        let mut room = Self {
+            council: Council::new(&endpoints, Pace::new(POLL_INTERVAL), now),
+            started: now,
+            now,
+        };
         room.at(START);
         room
     }

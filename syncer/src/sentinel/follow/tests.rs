@@ -15,12 +15,13 @@ struct Following {
 
 impl Following {
     fn start(target: FollowTarget) -> Self {
+        Self::start_at(target, POLL_INTERVAL)
+    }
+
+    fn start_at(target: FollowTarget, poll_interval: Duration) -> Self {
         let target = watch::Sender::new(target);
-        let resolution = Follower::start(FollowConfig {
-            end: "source",
-            connection_name: "redissync-test".into(),
-            target: target.subscribe(),
-        });
+        let config = FollowConfig::new("source", "redissync-test", target.subscribe());
+        let resolution = Follower::start(FollowConfig { poll_interval, ..config });
         Self { target, resolution }
     }
 
@@ -145,6 +146,27 @@ fn mapped(target: FollowTarget, entries: &[(&str, &str)]) -> FollowTarget {
             FollowTarget::Standalone { address, addresses: map }
         }
     }
+}
+
+#[tokio::test]
+async fn who_asks_rarely_keeps_the_votes_and_hears_of_a_switch_at_once() {
+    let all = three("a", 1).await;
+    let [s0, s1, s2] = &all;
+    let mut following = Following::start_at(at(&[s0]), Duration::from_secs(60));
+    following.until_known("a:6379").await;
+    eventually("all are listened to", || {
+        all.iter().all(|sentinel| sentinel.script().subscription_count >= 2)
+    })
+    .await;
+    // Longer than an answer would count at the default pace.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert_eq!(master(&following.resolution.borrow()), Some("a:6379"));
+    assert!(all.iter().all(|sentinel| sentinel.script().poll_count <= 2));
+    let started = Instant::now();
+    s1.set_master("b", 6380, 2);
+    s2.publish("+switch-master", "mymaster a 6379 b 6380");
+    following.until_known("b:6380").await;
+    assert!(started.elapsed() < Duration::from_secs(3));
 }
 
 #[tokio::test]
