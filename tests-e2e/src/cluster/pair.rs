@@ -87,21 +87,25 @@ impl Pair {
 
     /// Two sets and keys in the source, without the object.
     pub fn prepare(cluster: &Cluster, options: &PairOptions) -> Result<Self> {
-        let PairOptions { namespace, keys, seed, .. } = options;
+        let pair = Self::install(cluster, &options.namespace, options.seed)?;
+        fill(&mut pair.source.connect_master()?, options.keys, options.seed)?;
+        Ok(pair)
+    }
+
+    /// The two sets alone, or those that are there.
+    pub fn install(cluster: &Cluster, namespace: &str, seed: u64) -> Result<Self> {
         let (source, target) = thread::scope(|scope| {
             let source = scope.spawn(|| RedisSet::install(cluster, namespace, SOURCE, &[]));
             let target = RedisSet::install(cluster, namespace, TARGET, &[]);
             (source.join(), target)
         });
-        let source = source.map_err(|_| anyhow::anyhow!("an installation panicked"))??;
-        fill(&mut source.connect_master()?, *keys, *seed)?;
         Ok(Self {
             cluster: cluster.clone(),
-            namespace: namespace.clone(),
-            source,
+            namespace: namespace.to_owned(),
+            source: source.map_err(|_| anyhow::anyhow!("an installation panicked"))??,
             target: target?,
             sync: RedisSync::existing(cluster, namespace, SYNC),
-            seed: *seed,
+            seed,
         })
     }
 
