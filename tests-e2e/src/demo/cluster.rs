@@ -96,7 +96,7 @@ pub fn run(options: &ClusterDemoOptions) -> Result<()> {
     let promoted = failover.elapsed();
     screen.event(begun.elapsed(), &format!("the sentinels have promoted {}", new.pod));
     pair.sync.wait_for("the new master in the status", PATIENCE, |status| {
-        (status["master"] == *new.announced).then_some(())
+        (status["links"][0]["source"]["address"] == *new.announced).then_some(())
     })?;
     pair.sync.wait_until_ready(PATIENCE)?;
     let followed = failover.elapsed();
@@ -214,7 +214,7 @@ fn tell(screen: &Screen, pair: &Pair, agreement: &Agreement, seen: &Seen) -> Res
         promoted.as_secs_f64(),
         followed.saturating_sub(*promoted).as_secs_f64(),
     ));
-    for event in pair.sync.events("MasterSwitched")?.last() {
+    if let Some(event) = pair.sync.events("MasterSwitched")?.last() {
         screen.plain(&format!(
             "  seen  event MasterSwitched: {}",
             event["note"].as_str().unwrap_or_default()

@@ -35,10 +35,10 @@ fn a_manifest_becomes_data_and_a_status_that_tells() {
 }
 
 fn check_status(pair: &Pair, status: &Value) -> Result<()> {
-    let source = pair.source.master()?.announced;
-    let target = pair.target.master()?.announced;
-    ensure!(status["master"] == *source, "master {} is not {source}", status["master"]);
-    ensure!(status["standby"] == *target, "standby {} is not {target}", status["standby"]);
+    let (source, target) = (pair.source.master()?, pair.target.master()?);
+    let ends = &status["links"][0];
+    ensure!(ends["source"]["address"] == *source.announced, "{} is not {source:?}", ends["source"]);
+    ensure!(ends["target"]["address"] == *target.announced, "{} is not {target:?}", ends["target"]);
     ensure!(status["flow"] == json!({"source": "main", "target": "backup"}), "{}", status["flow"]);
     let copies = &status["fullCopies"];
     ensure!(copies["count"] == 1, "the full copies are {copies}");
@@ -83,6 +83,9 @@ fn check_columns(pair: &Pair) -> Result<()> {
         "the row is {row:?}"
     );
     ensure!(["Replicating", "CatchingUp"].contains(&phase), "the phase is {phase}");
-    ensure!(row[3] == pair.source.master()?.announced, "the master is {}", row[3]);
+    // For people a name is as short as it can be.
+    let (source, target) = (pair.source.master()?.pod, pair.target.master()?.pod);
+    ensure!(row[3] == format!("{source}:6379"), "the master is {}", row[3]);
+    ensure!(row[4] == format!("{target}:6379"), "the standby is {}", row[4]);
     Ok(())
 }

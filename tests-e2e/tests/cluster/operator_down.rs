@@ -35,7 +35,8 @@ fn a_failover_is_followed_while_no_operator_runs() {
         ensure!(observed >= 5, "OBSERVED is {observed} s while no operator runs");
         drop(away);
         pair.sync.wait_for("the status to catch up", PATIENCE, |status| {
-            (status["master"] == *new.announced && status["observedAt"] != last["observedAt"])
+            (status["links"][0]["source"]["address"] == *new.announced
+                && status["observedAt"] != last["observedAt"])
                 .then_some(())
         })?;
         wait_until("the event of the switch", PATIENCE, || {

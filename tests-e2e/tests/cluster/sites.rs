@@ -19,7 +19,7 @@ fn a_source_master_whose_pod_is_deleted_is_followed() {
         let new = pair.source.wait_until_switched(&old, PATIENCE)?;
         let promoted = begun.elapsed();
         pair.sync.wait_for("the new master in the status", STATUS_TIMEOUT, |status| {
-            (status["master"] == *new.announced).then_some(())
+            (status["links"][0]["source"]["address"] == *new.announced).then_some(())
         })?;
         let told = begun.elapsed();
         traffic.wait_for_more(SOME, PATIENCE)?;
@@ -48,7 +48,7 @@ fn a_target_master_whose_pod_is_deleted_costs_no_full_copy() {
         let new = pair.target.wait_until_switched(&old, PATIENCE)?;
         let promoted = begun.elapsed();
         pair.sync.wait_for("the new standby in the status", STATUS_TIMEOUT, |status| {
-            (status["standby"] == *new.announced).then_some(())
+            (status["links"][0]["target"]["address"] == *new.announced).then_some(())
         })?;
         println!("promoted after {promoted:.1?}, in the status after {:.1?}", begun.elapsed());
         traffic.wait_for_more(SOME, PATIENCE)?;
