@@ -35,7 +35,8 @@ use self::{
 };
 use crate::{
     build::{self, SyncerImage},
-    crd::RedisSync,
+    crd::{RedisSync, RedisSyncStatus},
+    events,
     metrics::Metrics,
     names,
     report_client::ReportAddress,
@@ -83,10 +84,12 @@ pub struct Context {
 }
 
 /// What one object's passes leave behind. Lost with the process, which costs one apply.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Memory {
     /// The StatefulSet's generation after it was applied last.
     applied_generation: Option<i64>,
+    /// The status that was written last: newer than the one in the store, for a moment. Events are told once.
+    status: Option<RedisSyncStatus>,
     /// Errors in a row.
     failures: u32,
 }
@@ -116,6 +119,7 @@ pub async fn reconcile(
     let started = Instant::now();
     let outcome = pass(&object, &ctx).await;
     ctx.metrics.passed(outcome.is_ok(), started.elapsed());
+    ctx.metrics.set_objects(ctx.watches.len());
     if outcome.is_ok() {
         ctx.remember(&ObjectRef::from_obj(&*object), |memory| memory.failures = 0);
     }
@@ -140,7 +144,10 @@ async fn pass(object: &RedisSync, ctx: &Context) -> Result<Action, ReconcileErro
     };
     let status =
         status::status(Evidence { object, invalid, observed: &observed, plan: &plan, now });
-    update_status::update_status(&ctx.client, &ctx.recorder, object, status, &plan).await?;
+    let told = ctx.recall(&reference).status.or_else(|| object.status.clone());
+    let events = events::events(told.as_ref(), &status, &plan);
+    ctx.remember(&reference, |memory| memory.status = Some(status.clone()));
+    update_status::update_status(&ctx.client, &ctx.recorder, object, &status, events).await?;
     Ok(Action::requeue(ctx.look_again(invalid, &plan)))
 }
 
@@ -197,7 +204,8 @@ async fn act(
 ) -> Result<Plan, ReconcileError> {
     let resources = build::build(sync, &ctx.image);
     let applied_generation = ctx.recall(reference).applied_generation;
-    let has_turn = plan::is_upgrade(observed, &resources.stateful_set) && ctx.take_turn(sync);
+    let has_turn =
+        plan::is_upgrade(observed, &resources.stateful_set) && ctx.take_turn(sync, observed);
     let plan = plan::plan(
         sync,
         Circumstances {
@@ -275,10 +283,11 @@ impl Context {
         }
     }
 
-    fn take_turn(&self, sync: &ValidatedSync) -> bool {
+    fn take_turn(&self, sync: &ValidatedSync, observed: &Observed) -> bool {
         let all = self.stores.stateful_sets.state();
         let candidate = rollout::id_of(&sync.namespace, &sync.name);
-        self.rollout.take_turn(&candidate, all.iter().map(|set| &**set), Instant::now())
+        let is_well = observed.workload.as_ref().is_some_and(|seen| seen.is_rolled_out);
+        self.rollout.take_turn(&candidate, is_well, all.iter().map(|set| &**set), Instant::now())
     }
 
     fn memory(&self) -> std::sync::MutexGuard<'_, HashMap<ObjectRef<RedisSync>, Memory>> {
@@ -286,7 +295,7 @@ impl Context {
     }
 
     fn recall(&self, object: &ObjectRef<RedisSync>) -> Memory {
-        self.memory().get(object).copied().unwrap_or_default()
+        self.memory().get(object).cloned().unwrap_or_default()
     }
 
     fn remember(&self, object: &ObjectRef<RedisSync>, change: impl FnOnce(&mut Memory)) {

@@ -4,7 +4,7 @@
 use kube::runtime::events::{Event, EventType};
 
 use crate::{
-    controller::plan::{Plan, PodStep, WorkloadStep},
+    controller::plan::{Plan, PodStep},
     crd::{FullCopiesStatus, RedisSyncStatus},
 };
 
@@ -16,13 +16,6 @@ pub fn events(old: Option<&RedisSyncStatus>, new: &RedisSyncStatus, plan: &Plan)
             "SyncerReplaced",
             "ForceDelete",
             "the node of the syncer's pod is lost: the pod was deleted".to_owned(),
-        ));
-    }
-    if plan.workload == WorkloadStep::Apply && old.is_some() {
-        events.push(normal(
-            "SyncerApplied",
-            "Apply",
-            "the syncer's StatefulSet was applied".to_owned(),
         ));
     }
     let Some(old) = old else {

@@ -26,7 +26,7 @@ const CONNECTION_NAME: &str = "redissync-operator";
 /// Between two questions to a node that does not say yet that it is the master.
 const CONFIRM_PAUSE: Duration = Duration::from_secs(1);
 /// How often a sentinel is asked. A switch is announced at once; this is for messages that are missed.
-const POLL_INTERVAL: Duration = Duration::from_secs(5);
+const POLL_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What is known of a site.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,15 +1,15 @@
-//! Step 7, I/O: writes the status, if it differs, and the events that the difference is worth. The only writer of
-//! `.status`.
+//! Step 7, I/O: writes the status, if it differs, and sends the events. The only writer of `.status`.
 
-use kube::{Api, Client, Resource as _, ResourceExt as _, api::Patch, runtime::events::Recorder};
+use kube::{
+    Api, Client, Resource as _, ResourceExt as _,
+    api::Patch,
+    runtime::events::{Event, Recorder},
+};
 use serde_json::json;
 use tracing::warn;
 
-use super::{apply::server_side, plan::Plan};
-use crate::{
-    crd::{RedisSync, RedisSyncStatus},
-    events,
-};
+use super::apply::server_side;
+use crate::crd::{RedisSync, RedisSyncStatus};
 
 /// The status could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -21,12 +21,10 @@ pub async fn update_status(
     client: &Client,
     recorder: &Recorder,
     object: &RedisSync,
-    status: RedisSyncStatus,
-    plan: &Plan,
+    status: &RedisSyncStatus,
+    events: Vec<Event>,
 ) -> Result<(), UpdateStatusError> {
-    let old = object.status.as_ref();
-    let events = events::events(old, &status, plan);
-    if old != Some(&status) {
+    if object.status.as_ref() != Some(status) {
         let namespace = object.namespace().unwrap_or_default();
         let api: Api<RedisSync> = Api::namespaced(client.clone(), &namespace);
         let patch = json!({

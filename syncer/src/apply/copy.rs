@@ -187,6 +187,7 @@ impl Applier {
                     workers.finish().await?;
                     self.note_progress(&copied);
                     self.link.state.counts.keys_restored.add(copied.keys);
+                    self.until_spooled(attached, record).await?;
                     return Ok((keys.finish().map_err(TargetError::KeySet)?, copied.stream_db));
                 }
             }
@@ -215,6 +216,27 @@ impl Applier {
             }
         }
         Ok(())
+    }
+
+    /// The sweep begins when the RDB is whole on disk: killed in the sweep, the next process then begins again from
+    /// there. Without it the end of a copy outruns a slow disk, and a kill costs a needless copy (Promise 4).
+    async fn until_spooled(
+        &mut self,
+        attached: &mut Attached,
+        record: &Record,
+    ) -> Result<(), Stop> {
+        loop {
+            let copy = self.link.spool.copy().filter(|copy| copy.copy_id == record.copy_id);
+            let Some(copy) = copy else { return Err(Stop::Gone) };
+            // Dropped for want of room is complete as well.
+            if copy.is_complete {
+                return Ok(());
+            }
+            if self.link.is_shutting_down() {
+                return Err(Stop::Gone);
+            }
+            self.wait(attached, Duration::from_secs(1)).await?;
+        }
     }
 
     async fn wait_for_rdb(
