@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use redis::Connection;
 use redissync_e2e::{
-    cluster::{Kind, Pair, RedisSet, redis_set::MASTER_NAME},
+    cluster::{Kind, Pair, RedisSet, redis_set::MASTER_NAME, redis_sync::condition_of},
     wait_until,
 };
 use serde_json::json;
@@ -57,8 +57,12 @@ fn passwords_are_rotated_in_both_orders_without_a_full_copy() {
         for set in sets {
             kill_connections(set)?;
         }
-        let ready = pair.sync.wait_until_not_ready(PATIENCE)?;
-        println!("Secret first: {} {}", ready.reason, ready.message);
+        pair.sync.wait_for("both ends to ask for the password", PATIENCE, |status| {
+            let source = condition_of(status, "SourceReachable");
+            let target = condition_of(status, "TargetReachable");
+            let is_told = source.reason == "SourceAuth" && target.reason == "TargetAuth";
+            is_told.then(|| println!("Secret first: {}; {}", source.message, target.message))
+        })?;
         for (set, name) in sets.iter().zip(names) {
             rotate_at_servers(set, name)?;
         }
