@@ -259,6 +259,12 @@ pub fn clean_namespace(cluster: &Cluster, namespace: &str, is_whole: bool) -> Re
             ]))?;
         }
     }
+    for pod in cluster.list(Kind::Pod, namespace, "")? {
+        if pod["metadata"]["ownerReferences"].is_null() {
+            let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+            cluster.delete(Kind::Pod, namespace, name, Some(0))?;
+        }
+    }
     Ok(())
 }
 

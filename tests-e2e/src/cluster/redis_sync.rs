@@ -117,11 +117,13 @@ impl RedisSync {
 
     /// The events about it with this reason, the newest last.
     pub fn events(&self, reason: &str) -> Result<Vec<Value>> {
+        let uid = self.object()?["metadata"]["uid"].take();
         let mut events = self.cluster.list(Kind::Event, &self.namespace, "")?;
         events.retain(|event| {
             event["reason"] == reason
                 && event["regarding"]["kind"] == "RedisSync"
-                && event["regarding"]["name"] == self.name
+                // Events outlive their object, whose name may be another's by now.
+                && event["regarding"]["uid"] == uid
         });
         events.sort_by_key(|event| event["eventTime"].as_str().map(str::to_owned));
         Ok(events)
