@@ -120,12 +120,20 @@ test-api: tools ## The operator against a real API server ('make cluster-up' fir
 test-process: servers ## The syncer between real servers, short form; T=name runs a part
 	.ci/cargo-test.sh $(PROCESS_TESTS)
 
+.PHONY: test-cluster
+test-cluster: tools ## The operator in a real cluster, with faults (root, or KUBECONFIG); T=name runs a part
+	@.ci/test-cluster.sh $(T)
+
 .PHONY: test-long
 test-long: servers ## The same tests in their long form (hours); T=name runs a part
 	REDISSYNC_TEST_LONG=1 .ci/cargo-test.sh $(PROCESS_TESTS) --nocapture
 
 .PHONY: demo
-demo: servers build ## Two Sentinel sets, a syncer between them, failovers, a comparison: watch it work
+demo: tools ## The operator in a cluster (root, or KUBECONFIG): two Sentinel sets, one manifest, a failover, a comparison
+	@deploy/local/demo.sh $(ARGS)
+
+.PHONY: demo-local
+demo-local: servers build ## The same without Kubernetes: a syncer between two Sentinel sets, a failover at each end
 	cargo run --quiet --release -p redissync-e2e --bin demo -- --syncer $(SYNCER) $(ARGS)
 
 .PHONY: bench

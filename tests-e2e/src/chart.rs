@@ -14,6 +14,8 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::kubeconfig;
+
 /// The version that templates are rendered for when no cluster is asked.
 const KUBE_VERSION: &str = "1.34.0";
 
@@ -167,18 +169,23 @@ fn as_arguments(values: &ChartValues<'_>) -> Vec<String> {
 }
 
 /// A helm 3, wherever `.ci/helm.sh` finds or builds it.
-fn helm() -> Result<Command> {
+pub(crate) fn helm() -> Result<Command> {
     static HELM: OnceLock<PathBuf> = OnceLock::new();
     if HELM.get().is_none() {
         let found = run(&mut Command::new(repository().join(".ci/helm.sh")))?;
         // Another thread may have been quicker, with the same answer.
         let _ = HELM.set(PathBuf::from(found.trim_end()));
     }
-    Ok(Command::new(HELM.get().context("helm's path was just set")?))
+    let mut helm = Command::new(HELM.get().context("helm's path was just set")?);
+    // Rendering needs no cluster, so none is no fault here.
+    if let Ok(kubeconfig) = kubeconfig::path() {
+        helm.env("KUBECONFIG", kubeconfig);
+    }
+    Ok(helm)
 }
 
 /// What the command prints; its words of error if it fails.
-fn run(command: &mut Command) -> Result<String> {
+pub(crate) fn run(command: &mut Command) -> Result<String> {
     let name = format!("{} {}", command.get_program().display(), first_argument(command));
     let Output { status, stdout, stderr } =
         command.output().with_context(|| format!("failed to start {name}"))?;

@@ -5,7 +5,10 @@
 //! | `screen` | lines for a person: plain in a file, with colours on a terminal |
 //! | `watch` | the table, a line each second, and how each failover went |
 //! | `verdict` | the closing comparison, in words |
+//! | `cluster` | the same in a Kubernetes cluster, with the feature `cluster` |
 
+#[cfg(feature = "cluster")]
+pub mod cluster;
 mod screen;
 mod verdict;
 mod watch;

@@ -20,7 +20,7 @@ use anyhow::{Context, Result, bail};
 use redis::{Connection, Pipeline, Value};
 
 pub use fill::fill;
-pub use load::{Load, LoadCounts, LoadEndpoint, LoadOptions};
+pub use load::{FindMaster, Load, LoadCounts, LoadEndpoint, LoadOptions, Login};
 pub use torn_pair_watcher::{TornPairWatcher, TornPairs};
 
 /// How a counter key tells how often it was written.

@@ -16,18 +16,24 @@
 //! | [`ledger`] | a load with exact accounts: [`Load`], [`Ledger`], [`TornPairWatcher`], [`fill`] |
 //! | [`compare`](mod@compare) | both sides key by key: [`compare()`] |
 //! | [`chart`] | the operator's chart, rendered or installed: [`install_chart`] |
+//! | `cluster` | a Kubernetes cluster, with the feature `cluster`: objects, Sentinel sets in pods, faults |
+//! | [`kubeconfig`] | which cluster is meant |
 //! | [`wait`] | waiting for a condition with a deadline: [`wait_until`] |
 //! | [`cleanup`], [`usage`] | an end that leaves nothing behind, and what a process has used |
 //! | [`demo`], [`bench`](mod@bench) | what `make demo` and `make bench` run |
-//! | [`connection`], [`info`], [`random`] | a client connection, its INFO as a map, and seeded numbers |
+//! | [`connection`], [`info`], [`random`], [`base64`] | a client connection, its INFO as a map, seeded numbers, a code |
 
+pub mod base64;
 pub mod bench;
 pub mod chart;
 pub mod cleanup;
+#[cfg(feature = "cluster")]
+pub mod cluster;
 pub mod compare;
 pub mod connection;
 pub mod demo;
 pub mod info;
+pub mod kubeconfig;
 pub mod ledger;
 pub mod master;
 pub mod node;
@@ -43,7 +49,9 @@ pub mod wait;
 
 pub use chart::{ChartOptions, InstalledChart, install_chart};
 pub use compare::{CompareOptions, Comparison, compare};
-pub use ledger::{Ledger, Load, LoadEndpoint, LoadOptions, TornPairWatcher, fill};
+pub use ledger::{
+    FindMaster, Ledger, Load, LoadEndpoint, LoadOptions, Login, TornPairWatcher, fill,
+};
 pub use node::{Node, NodeOptions};
 pub use proxy::{Mode, Proxy};
 pub use sentinel_set::{SentinelSet, SetOptions};

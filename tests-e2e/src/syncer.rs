@@ -1,7 +1,7 @@
 //! The program under test: started with a configuration of its own, watched through its report, and killed at will.
 
 mod config;
-mod http;
+pub mod http;
 
 use std::{
     collections::BTreeMap,

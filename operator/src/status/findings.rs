@@ -207,10 +207,10 @@ fn reported(report: &SyncReport) -> Verdict {
 }
 
 fn halt_message(halt: &Halt) -> String {
-    let ignored = halt.ignored_release.as_deref();
-    let ignored =
-        ignored.map(|why| format!(" spec.release does not count: {why}.")).unwrap_or_default();
-    format!("{}. {}{ignored}", halt.message, halt.remedy)
+    let Halt { message, remedy, ignored_release, .. } = halt;
+    // It is a sentence by itself, and says that the release does not count.
+    let ignored = ignored_release.as_deref().map(|why| format!(". {why}")).unwrap_or_default();
+    format!("{message}. {remedy}{ignored}")
 }
 
 fn copy_message(report: &SyncReport) -> String {

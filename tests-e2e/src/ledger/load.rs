@@ -37,6 +37,21 @@ const CATCH_UP: Duration = Duration::from_millis(100);
 /// The first errors tell what happened, thousands more would not.
 const ERRORS_KEPT: usize = 20;
 
+/// Where to log in, and with what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Login {
+    /// The node's `host:port`, as it is reached from here.
+    pub address: String,
+    /// Its password.
+    pub password: Option<String>,
+}
+
+/// Knows the master of the day, and how it is reached from here. Asked again before each connection.
+pub trait FindMaster: fmt::Debug + Send + Sync {
+    /// The master as it is now.
+    fn find_master(&self) -> Result<Login>;
+}
+
 /// Where a load writes.
 #[derive(Debug, Clone)]
 pub enum LoadEndpoint {
@@ -58,6 +73,8 @@ pub enum LoadEndpoint {
         /// The sentinels' password.
         sentinel_password: Option<String>,
     },
+    /// The master of the day, found by other means: where the sentinels' names are none here, or passwords change.
+    Found(Arc<dyn FindMaster>),
 }
 
 impl LoadEndpoint {
@@ -66,19 +83,27 @@ impl LoadEndpoint {
         Self::Fixed { address: address.to_string(), password: None }
     }
 
-    /// Connects to a server that takes writes.
-    fn connect(&self) -> Result<Connection> {
-        let (address, password) = match self {
-            Self::Fixed { address, password } => (address.clone(), password),
+    /// Connects to the server, which may be no master any more.
+    pub(super) fn dial(&self) -> Result<Connection> {
+        let Login { address, password } = match self {
+            Self::Fixed { address, password } => {
+                Login { address: address.clone(), password: password.clone() }
+            }
+            Self::Found(finder) => finder.find_master()?,
             Self::Sentinel { endpoints, master_name, password, sentinel_password } => {
                 let view = resolve_master(endpoints, master_name, sentinel_password.as_deref())?;
-                (view.address, password)
+                Login { address: view.address, password: password.clone() }
             }
         };
-        let mut connection = connect_with_timeout(&address, password.as_deref(), REPLY_TIMEOUT)?;
+        connect_with_timeout(&address, password.as_deref(), REPLY_TIMEOUT)
+    }
+
+    /// Connects to a server that takes writes.
+    fn connect(&self) -> Result<Connection> {
+        let mut connection = self.dial()?;
         let role = info(&mut connection, "replication")?.remove("role").unwrap_or_default();
         if role != "master" {
-            bail!("{address} is {role}, not master");
+            bail!("the server is {role}, not master");
         }
         Ok(connection)
     }

@@ -12,14 +12,13 @@ use std::{
 use anyhow::{Context, Result, anyhow};
 use redis::{Connection, Pipeline};
 
-use super::mix::PAIRS;
-use crate::connection::connect_with_timeout;
-
-/// A target that is frozen is tried again after this.
-const REPLY_TIMEOUT: Duration = Duration::from_secs(2);
+use super::{LoadEndpoint, mix::PAIRS};
 
 /// Between two rounds over all pairs: the watcher must not be a load of its own.
 const ROUND_INTERVAL: Duration = Duration::from_millis(5);
+
+/// Between two attempts to connect: whoever is asked for the master has other things to do as well.
+const RECONNECT_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Enough to see a pattern.
 const EXAMPLES_KEPT: usize = 10;
@@ -43,9 +42,16 @@ pub struct TornPairWatcher {
     thread: Option<JoinHandle<()>>,
 }
 
+/// The server that is watched now; the number tells it from the one before.
+#[derive(Debug, Clone)]
+struct Watched {
+    number: u64,
+    endpoint: LoadEndpoint,
+}
+
 #[derive(Debug)]
 struct Shared {
-    address: Mutex<(String, Option<String>)>,
+    target: Mutex<Watched>,
     databases: Vec<u32>,
     is_ended: AtomicBool,
     read: AtomicU64,
@@ -56,8 +62,17 @@ struct Shared {
 impl TornPairWatcher {
     /// Watches the server at `address`, in the databases of the load.
     pub fn start(address: &str, password: Option<&str>, databases: &[u32]) -> Result<Self> {
+        let endpoint = LoadEndpoint::Fixed {
+            address: address.to_string(),
+            password: password.map(str::to_string),
+        };
+        Self::follow(endpoint, databases)
+    }
+
+    /// The same at an endpoint whose master may change.
+    pub fn follow(endpoint: LoadEndpoint, databases: &[u32]) -> Result<Self> {
         let shared = Arc::new(Shared {
-            address: Mutex::new((address.to_string(), password.map(str::to_string))),
+            target: Mutex::new(Watched { number: 0, endpoint }),
             databases: databases.to_vec(),
             is_ended: AtomicBool::new(false),
             read: AtomicU64::new(0),
@@ -74,7 +89,15 @@ impl TornPairWatcher {
 
     /// Watches another server from the next round on, as after a failover of the target.
     pub fn set_address(&self, address: &str) {
-        self.shared.address.lock().unwrap_or_else(PoisonError::into_inner).0 = address.to_string();
+        let mut target = self.shared.target.lock().unwrap_or_else(PoisonError::into_inner);
+        let password = match &target.endpoint {
+            LoadEndpoint::Fixed { password, .. } | LoadEndpoint::Sentinel { password, .. } => {
+                password.clone()
+            }
+            LoadEndpoint::Found(_) => None,
+        };
+        target.number += 1;
+        target.endpoint = LoadEndpoint::Fixed { address: address.to_string(), password };
     }
 
     /// What it saw so far.
@@ -110,18 +133,18 @@ impl Shared {
         while !self.is_ended.load(Ordering::Relaxed) {
             // Errors are the faults that tests make; the next attempt finds the server again, or another.
             let _ = self.watch();
-            thread::sleep(ROUND_INTERVAL);
+            thread::sleep(RECONNECT_INTERVAL);
         }
     }
 
-    fn current(&self) -> (String, Option<String>) {
-        self.address.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn current(&self) -> Watched {
+        self.target.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn watch(&self) -> Result<()> {
         let target = self.current();
-        let mut connection = connect_with_timeout(&target.0, target.1.as_deref(), REPLY_TIMEOUT)?;
-        while !self.is_ended.load(Ordering::Relaxed) && self.current() == target {
+        let mut connection = target.endpoint.dial()?;
+        while !self.is_ended.load(Ordering::Relaxed) && self.current().number == target.number {
             for &db in &self.databases {
                 self.look(&mut connection, db)?;
             }

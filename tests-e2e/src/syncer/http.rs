@@ -23,7 +23,8 @@ pub struct HttpResponse {
     pub body: String,
 }
 
-pub(super) fn get(address: &str, path: &str) -> Result<HttpResponse> {
+/// `GET path` of `host:port`.
+pub fn get(address: &str, path: &str) -> Result<HttpResponse> {
     let exchange = || -> std::io::Result<Vec<u8>> {
         let resolved =
             address.to_socket_addrs()?.next().ok_or(std::io::ErrorKind::AddrNotAvailable)?;
