@@ -48,7 +48,9 @@ pub enum ReportError {
     #[error("what {0} answers is no report: {1}")]
     Malformed(SocketAddr, String),
     /// Its fields have a meaning that this version does not know.
-    #[error("{0} reports in version {1}, this operator knows version {REPORT_VERSION}: upgrade the operator")]
+    #[error(
+        "{0} reports in version {1}, this operator knows version {REPORT_VERSION}: upgrade the operator"
+    )]
     Newer(SocketAddr, u32),
     /// A pod's address is given to another pod once it is gone.
     #[error("{0} reports for the pair '{1}': it is another pair's syncer")]
@@ -73,7 +75,10 @@ pub async fn get(
 }
 
 /// The report, if it is that of the pair, in a version that is known.
-fn read(body: &[u8], ReportAddress { socket, pair_id, .. }: &ReportAddress) -> Result<SyncReport, ReportError> {
+fn read(
+    body: &[u8],
+    ReportAddress { socket, pair_id, .. }: &ReportAddress,
+) -> Result<SyncReport, ReportError> {
     let malformed = |err: serde_json::Error| ReportError::Malformed(*socket, err.to_string());
     let report: SyncReport = serde_json::from_slice(body).map_err(malformed)?;
     if report.version > REPORT_VERSION {

@@ -46,9 +46,8 @@ pub fn status(evidence: Evidence<'_>) -> RedisSyncStatus {
         links.first().and_then(of).and_then(|end| end.address.as_deref()).map(text::node)
     };
     let lag = links.iter().filter_map(|link| link.lag_milliseconds).max();
-    let behind = links
-        .iter()
-        .try_fold(0_i64, |sum, link| Some(sum.saturating_add(link.lag_bytes?)));
+    let behind =
+        links.iter().try_fold(0_i64, |sum, link| Some(sum.saturating_add(link.lag_bytes?)));
     let link = report.and_then(|report| report.links.first());
     let flow = validate::flow(&object.spec).ok();
     RedisSyncStatus {

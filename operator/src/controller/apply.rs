@@ -102,8 +102,7 @@ pub async fn apply(
     if plan.pod == PodStep::Refresh {
         refresh(client, sync).await?;
     }
-    applied.is_pod_deleted =
-        apply_to_lost(client, namespace, &sync.name, plan, observed).await?;
+    applied.is_pod_deleted = apply_to_lost(client, namespace, &sync.name, plan, observed).await?;
     Ok(applied)
 }
 
@@ -132,7 +131,8 @@ where
 fn is_ours(metadata: &ObjectMeta, uid: &str) -> bool {
     let label = metadata.labels.as_ref().and_then(|labels| labels.get(names::MANAGED_BY));
     let owners = metadata.owner_references.as_deref().unwrap_or_default();
-    label.is_some_and(|by| by == names::FIELD_MANAGER) || owners.iter().any(|owner| owner.uid == uid)
+    label.is_some_and(|by| by == names::FIELD_MANAGER)
+        || owners.iter().any(|owner| owner.uid == uid)
 }
 
 /// What is done about lost nodes; also for objects that are not valid. True if the pod was deleted.

@@ -236,7 +236,8 @@ mod tests {
             PodSeen::from(&pod)
         };
         assert!(pod(json!({"running": {}})).is_running);
-        let waiting = pod(json!({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}}));
+        let waiting =
+            pod(json!({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}}));
         assert!(!waiting.is_running);
         assert_eq!(waiting.problem.as_deref(), Some("CrashLoopBackOff: back-off"));
         assert_eq!(waiting.address, "fd00::7".parse().ok());

@@ -91,12 +91,9 @@ fn verdict(evidence: Evidence<'_>) -> Verdict {
     match (fresh(observed), &observed.report.failure) {
         (Some(report), _) => reported(report),
         // Nothing runs, and this is why.
-        (None, _) if failure.is_some() && observed.pod.is_none() => Verdict::new(
-            Some(false),
-            Kind::UnderWay,
-            APPLY_FAILED,
-            failure.unwrap_or_default(),
-        ),
+        (None, _) if failure.is_some() && observed.pod.is_none() => {
+            Verdict::new(Some(false), Kind::UnderWay, APPLY_FAILED, failure.unwrap_or_default())
+        }
         (None, failure) => unreported(evidence, failure.as_ref()),
     }
 }

@@ -199,7 +199,14 @@ fn a_pause_is_settled_once_the_syncer_has_read_it() {
         let (observed, plan) = (running(Some(report(changes))), Plan::default());
         let now = Timestamp::UNIX_EPOCH;
         let (observed, plan) = (&observed, &plan);
-        verdict(&status(Evidence { object: &object, invalid: None, observed, plan, failure: None, now }))
+        verdict(&status(Evidence {
+            object: &object,
+            invalid: None,
+            observed,
+            plan,
+            failure: None,
+            now,
+        }))
     };
     assert_eq!(told(json!({})), "True/Replicating Reconciling");
     // Its pod is not ready meanwhile, and is not being replaced.

@@ -49,7 +49,11 @@ fn a_name_that_no_pod_can_have_is_told() {
     let mut object = object(SPEC);
     object.metadata.name = Some("cart.eu".to_owned());
     let invalid = validate(&object, &found(&object)).unwrap_err();
-    assert!(invalid.message.starts_with("metadata.name 'cart.eu' has a dot"), "{}", invalid.message);
+    assert!(
+        invalid.message.starts_with("metadata.name 'cart.eu' has a dot"),
+        "{}",
+        invalid.message
+    );
 }
 
 #[test]
