@@ -139,7 +139,7 @@ fn look_after(err: Outcome, ctx: &controller::Context) {
         // Logged where it failed.
         kube::runtime::controller::Error::ReconcilerFailed(..) => {}
         err => {
-            warn!(error = %controller::chain(&err), kind = "RedisSync", "a watch failed, it is begun again")
+            warn!(error = %controller::chain(&err), kind = "RedisSync", "a watch failed, it is begun again");
         }
     }
 }

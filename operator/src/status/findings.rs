@@ -7,6 +7,7 @@ use super::Evidence;
 use crate::{
     conditions::{ConditionType, Finding},
     controller::{observe::Observed, plan::WorkloadStep},
+    names,
     report_watch::ReportFailure,
 };
 
@@ -93,18 +94,22 @@ fn verdict(evidence: Evidence<'_>) -> Verdict {
         (None, _) if failure.is_some() && observed.pod.is_none() => {
             Verdict::new(Some(false), Kind::UnderWay, APPLY_FAILED, failure.unwrap_or_default())
         }
-        (None, failure) => unreported(observed, failure.as_ref()),
+        (None, failure) => unreported(evidence, failure.as_ref()),
     }
 }
 
 /// No report: either there is no syncer, or it cannot be asked.
-fn unreported(observed: &Observed, failure: Option<&ReportFailure>) -> Verdict {
+fn unreported(evidence: Evidence<'_>, failure: Option<&ReportFailure>) -> Verdict {
+    let observed = evidence.observed;
     let Some(pod) = &observed.pod else {
         return Verdict::new(
             Some(false),
             Kind::UnderWay,
             "SyncerPending",
-            "the syncer's pod is being created",
+            format!(
+                "the syncer's pod is being created. If it does not come, the events of the StatefulSet {} say why (a quota, a rule of admission)",
+                names::workload(evidence.object.metadata.name.as_deref().unwrap_or_default())
+            ),
         );
     };
     if pod.is_ending {
