@@ -100,7 +100,7 @@ check: fmt-check lint check-layers check-generated check-docs test-unit test-kit
 	@$(MAKE) test-process T=line::
 
 .PHONY: test
-test: test-unit test-kit test-chart test-process test-cluster ## All tests in their short form, with real servers and in a real cluster
+test: test-unit test-kit test-chart test-process ## All tests in their short form, with real servers and in a real cluster
 	@$(MAKE) cluster-up ARGS=
 	@$(MAKE) test-api T=
 	@$(MAKE) test-cluster T=
