@@ -18,7 +18,9 @@ T ?=
 # Arguments for the demo, the benchmark, the cluster and the images: `make demo ARGS='--help'`.
 ARGS ?=
 
-PROCESS_TESTS := -p redissync-syncer --features failpoints --test process -- --test-threads=1 $(T)
+# One selection of crates and features for all tests: another one would build most dependencies again.
+TESTS := --workspace --all-features
+PROCESS_TESTS := $(TESTS) --test process -- --test-threads=1 $(T)
 
 .PHONY: help
 help: ## List the targets
@@ -108,15 +110,15 @@ test: test-unit test-kit test-chart test-process ## All tests in their short for
 
 .PHONY: test-unit
 test-unit: tools ## Tests beside the code: nothing else is needed
-	.ci/cargo-test.sh --workspace --lib --bins
+	.ci/cargo-test.sh $(TESTS) --lib --bins
 
 .PHONY: test-kit
 test-kit: servers ## Tests of the kit: servers, faults, ledgers, comparisons
-	.ci/cargo-test.sh -p redissync-e2e --test main
+	.ci/cargo-test.sh $(TESTS) --test main
 
 .PHONY: test-chart
 test-chart: tools ## The chart, the samples and what is written about them (needs helm, or builds it)
-	.ci/cargo-test.sh -p redissync-e2e --test chart
+	.ci/cargo-test.sh $(TESTS) --test chart
 
 .PHONY: test-api
 test-api: tools ## The operator against a real API server ('make cluster-up' first, or KUBECONFIG); T=name runs a part
