@@ -89,7 +89,9 @@ impl RedisSet {
             .args(settings))
         .with_context(|| format!("failed to install the Sentinel set {namespace}/{name}"))?;
         let set = Self::existing(cluster, namespace, name)?;
-        set.wait_until_whole(START_TIMEOUT)?;
+        set.wait_until_whole(START_TIMEOUT).context(
+            "pods are reached by their addresses: a cluster whose pods are not routed to this machine cannot be used",
+        )?;
         Ok(set)
     }
 

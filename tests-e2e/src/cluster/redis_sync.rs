@@ -129,6 +129,11 @@ impl RedisSync {
         Ok(events)
     }
 
+    /// Waits for an event with this reason: the status comes first.
+    pub fn wait_for_event(&self, reason: &str, timeout: Duration) -> Result<Value> {
+        wait_until(&format!("an event {reason}"), timeout, || Ok(self.events(reason)?.pop()))
+    }
+
     /// The record in the target: what has been applied, and by which copy it began.
     pub fn record(&self, target: &RedisSet) -> Result<HashMap<String, String>> {
         self.record_at(&mut target.connect_master()?)

@@ -23,7 +23,7 @@ fn a_rejected_command_halts_until_the_object_releases_it() {
         let offset = halt["offset"].as_i64().context("the halt has no offset")?;
         ensure!(condition_of(&status, "Stalled").status == "True", "not Stalled: {status:#}");
         ensure!(condition_of(&status, "Ready").message.contains("WRONGTYPE"), "{status:#}");
-        ensure!(!pair.sync.events("Halted")?.is_empty(), "no event tells of the halt");
+        pair.sync.wait_for_event("Halted", PATIENCE)?;
         // A restart changes nothing, and an answer to another halt neither.
         pair.cluster.delete(Kind::Pod, &pair.namespace, &pair.sync.pod_name(), None)?;
         pair.sync.patch_spec(&json!({"release": {"action": "SkipUnit", "offset": offset + 1}}))?;
@@ -36,7 +36,7 @@ fn a_rejected_command_halts_until_the_object_releases_it() {
         println!("{}", condition_of(&status, "Ready").message);
         pair.sync.patch_spec(&json!({"release": {"action": "SkipUnit", "offset": offset}}))?;
         pair.sync.wait_until_ready(PATIENCE)?;
-        ensure!(!pair.sync.events("Released")?.is_empty(), "no event tells of the release");
+        pair.sync.wait_for_event("Released", PATIENCE)?;
         // What was skipped is put right by hand.
         at(pair.source.connect_master()?, "DEL halt:list")?;
         traffic.wait_for_more(SOME, PATIENCE)?;

@@ -4,7 +4,7 @@ use anyhow::{Result, bail, ensure};
 use redissync_e2e::wait_until;
 
 use crate::{
-    sites::check_switched,
+    sites::wait_for_switch_event,
     suite::{PATIENCE, SOME, send_operator_away, with_pair},
 };
 
@@ -39,9 +39,7 @@ fn a_failover_is_followed_while_no_operator_runs() {
                 && status["observedAt"] != last["observedAt"])
                 .then_some(())
         })?;
-        wait_until("the event of the switch", PATIENCE, || {
-            check_switched(&pair.sync.events("MasterSwitched")?, "main", &old, &new).map(Some)
-        })?;
+        wait_for_switch_event(pair, "main", &old, &new)?;
         pair.sync.wait_until_ready(PATIENCE)?;
         pair.compare(traffic, true)?;
         Ok(())

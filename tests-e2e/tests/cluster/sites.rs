@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use redissync_e2e::cluster::redis_set::SetMaster;
+use redissync_e2e::{
+    cluster::{Pair, redis_set::SetMaster},
+    wait_until,
+};
 
 use crate::suite::{PATIENCE, SOME, with_pair};
 
@@ -25,7 +28,7 @@ fn a_source_master_whose_pod_is_deleted_is_followed() {
         traffic.wait_for_more(SOME, PATIENCE)?;
         pair.sync.wait_until_ready(PATIENCE)?;
         println!("promoted after {promoted:.1?}, in the status after {told:.1?}");
-        check_switched(&pair.sync.events("MasterSwitched")?, "main", &old, &new)?;
+        wait_for_switch_event(pair, "main", &old, &new)?;
         pair.compare(traffic, true)?;
         let now = pair.sync.copy_id(&pair.target)?;
         if now != copy {
@@ -53,15 +56,27 @@ fn a_target_master_whose_pod_is_deleted_costs_no_full_copy() {
         println!("promoted after {promoted:.1?}, in the status after {:.1?}", begun.elapsed());
         traffic.wait_for_more(SOME, PATIENCE)?;
         pair.sync.wait_until_ready(PATIENCE)?;
-        check_switched(&pair.sync.events("MasterSwitched")?, "backup", &old, &new)?;
+        wait_for_switch_event(pair, "backup", &old, &new)?;
         pair.compare(traffic, false)?;
         ensure!(pair.sync.copy_id(&pair.target)? == copy, "another full copy was made");
         Ok(())
     });
 }
 
+/// The event comes behind the status.
+pub(crate) fn wait_for_switch_event(
+    pair: &Pair,
+    site: &str,
+    old: &SetMaster,
+    new: &SetMaster,
+) -> Result<()> {
+    wait_until("the event of the switch", PATIENCE, || {
+        check_switched(&pair.sync.events("MasterSwitched")?, site, old, new).map(Some)
+    })
+}
+
 /// An event that tells the old master, the new one and the epoch.
-pub(crate) fn check_switched(
+fn check_switched(
     events: &[serde_json::Value],
     site: &str,
     old: &SetMaster,
