@@ -27,11 +27,9 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: ## Install what is missing of what the other targets need (compiler, pip, servers, a cluster's programs)
+setup: ## Install what is missing of what the other targets need (compiler, pip, servers)
 	@.ci/setup.sh
 	@tests-e2e/servers/install.sh
-	@deploy/local/setup.sh
-	@deploy/local/build/build.sh > /dev/null
 
 .PHONY: servers
 servers: ## Put the real servers of several versions into the cache
@@ -59,9 +57,13 @@ doc: tools ## Build the API documentation; a broken link fails
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
 
 .PHONY: reference
-reference: tools ## Write docs/reference.md anew from the code
+reference: tools ## Write docs/reference.md, crd.md and conditions.md anew from the code
 	cargo run --quiet -p redissync-syncer --example reference > docs/reference.md.new
 	mv docs/reference.md.new docs/reference.md
+	for page in crd conditions; do \
+		cargo run --quiet -p redissync-operator --example reference -- $$page > docs/$$page.md.new; \
+		mv docs/$$page.md.new docs/$$page.md; \
+	done
 
 .PHONY: crds
 crds: tools ## Write the CustomResourceDefinition anew from the code, and the chart's copy of it
@@ -78,6 +80,10 @@ manifests: crds ## Write deploy/operator.yaml anew from the chart (needs helm, o
 check-generated: tools ## Fail where a generated file is not what the code or the chart says
 	@cargo run --quiet -p redissync-syncer --example reference | diff -u docs/reference.md - \
 		|| { echo "docs/reference.md is out of date: run 'make reference'" >&2; exit 1; }
+	@for page in crd conditions; do \
+		cargo run --quiet -p redissync-operator --example reference -- $$page | diff -u docs/$$page.md - \
+			|| { echo "docs/$$page.md is out of date: run 'make reference'" >&2; exit 1; }; \
+	done
 	@cargo run --quiet -p redissync-operator -- crd | diff -u $(CRD) - \
 		|| { echo "$(CRD) is out of date: run 'make crds'" >&2; exit 1; }
 	@cmp $(CRD) $(CHART_CRD) || { echo "$(CHART_CRD) is out of date: run 'make crds'" >&2; exit 1; }
@@ -85,7 +91,7 @@ check-generated: tools ## Fail where a generated file is not what the code or th
 		|| { echo "deploy/operator.yaml is out of date: run 'make manifests'" >&2; exit 1; }
 
 .PHONY: check-docs
-check-docs: ## Fail where README or ARCHITECTURE name a test or file that is not there
+check-docs: ## Fail where a document names a test, file, target or field that is not there
 	@.ci/check-docs.sh
 
 .PHONY: check-layers
@@ -102,11 +108,7 @@ check: fmt-check lint check-layers check-generated check-docs test-unit test-kit
 	@$(MAKE) test-process T=line::
 
 .PHONY: test
-test: test-unit test-kit test-chart test-process ## All tests in their short form, with real servers and in a real cluster
-	@$(MAKE) cluster-up ARGS=
-	@$(MAKE) test-api T=
-	@$(MAKE) test-cluster T=
-	@echo "the cluster is still up: 'make cluster-down' stops it"
+test: test-unit test-kit test-chart test-process ## All tests in their short form, between real servers too
 
 .PHONY: test-unit
 test-unit: tools ## Tests beside the code: nothing else is needed
