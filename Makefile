@@ -56,19 +56,20 @@ lint: tools ## Clippy on every target with every feature; a warning fails
 doc: tools ## Build the API documentation; a broken link fails
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
 
+# The programs that write from the code, built as the tests are.
+GENERATE := $(TARGET_DIR)/debug
+.PHONY: generators
+generators: tools
+	@cargo build --quiet $(TESTS) --examples --bin redissync-operator
+
 .PHONY: reference
-reference: tools ## Write docs/reference.md, crd.md and conditions.md anew from the code
-	cargo run --quiet -p redissync-syncer --example reference > docs/reference.md.new
-	mv docs/reference.md.new docs/reference.md
-	for page in crd conditions; do \
-		cargo run --quiet -p redissync-operator --example reference -- $$page > docs/$$page.md.new; \
-		mv docs/$$page.md.new docs/$$page.md; \
-	done
+reference: generators ## Write docs/reference.md, crd.md and conditions.md anew from the code
+	$(GENERATE)/examples/reference > docs/reference.md
+	for page in crd conditions; do $(GENERATE)/examples/kind-reference $$page > docs/$$page.md; done
 
 .PHONY: crds
-crds: tools ## Write the CustomResourceDefinition anew from the code, and the chart's copy of it
-	cargo run --quiet -p redissync-operator -- crd > $(CRD).new
-	mv $(CRD).new $(CRD)
+crds: generators ## Write the CustomResourceDefinition anew from the code, and the chart's copy of it
+	$(GENERATE)/redissync-operator crd > $(CRD)
 	cp $(CRD) $(CHART_CRD)
 
 .PHONY: manifests
@@ -77,14 +78,14 @@ manifests: crds ## Write deploy/operator.yaml anew from the chart (needs helm, o
 	mv deploy/operator.yaml.new deploy/operator.yaml
 
 .PHONY: check-generated
-check-generated: tools ## Fail where a generated file is not what the code or the chart says
-	@cargo run --quiet -p redissync-syncer --example reference | diff -u docs/reference.md - \
+check-generated: generators ## Fail where a generated file is not what the code or the chart says
+	@$(GENERATE)/examples/reference | diff -u docs/reference.md - \
 		|| { echo "docs/reference.md is out of date: run 'make reference'" >&2; exit 1; }
 	@for page in crd conditions; do \
-		cargo run --quiet -p redissync-operator --example reference -- $$page | diff -u docs/$$page.md - \
+		$(GENERATE)/examples/kind-reference $$page | diff -u docs/$$page.md - \
 			|| { echo "docs/$$page.md is out of date: run 'make reference'" >&2; exit 1; }; \
 	done
-	@cargo run --quiet -p redissync-operator -- crd | diff -u $(CRD) - \
+	@$(GENERATE)/redissync-operator crd | diff -u $(CRD) - \
 		|| { echo "$(CRD) is out of date: run 'make crds'" >&2; exit 1; }
 	@cmp $(CRD) $(CHART_CRD) || { echo "$(CHART_CRD) is out of date: run 'make crds'" >&2; exit 1; }
 	@.ci/manifests.sh | diff -u deploy/operator.yaml - \
