@@ -18,18 +18,18 @@ T ?=
 # Arguments for the demo, the benchmark, the cluster and the images: `make demo ARGS='--help'`.
 ARGS ?=
 
-PROCESS_TESTS := -p redissync-syncer --features failpoints --test process -- --test-threads=1 $(T)
+# One selection of crates and features for all tests: another one would build most dependencies again.
+TESTS := --workspace --all-features
+PROCESS_TESTS := $(TESTS) --test process -- --test-threads=1 $(T)
 
 .PHONY: help
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: ## Install what is missing of what the other targets need (compiler, pip, servers, a cluster's programs)
+setup: ## Install what is missing of what the other targets need (compiler, pip, servers)
 	@.ci/setup.sh
 	@tests-e2e/servers/install.sh
-	@deploy/local/setup.sh
-	@deploy/local/build/build.sh > /dev/null
 
 .PHONY: servers
 servers: ## Put the real servers of several versions into the cache
@@ -56,15 +56,20 @@ lint: tools ## Clippy on every target with every feature; a warning fails
 doc: tools ## Build the API documentation; a broken link fails
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
 
+# The programs that write from the code, built as the tests are.
+GENERATE := $(TARGET_DIR)/debug
+.PHONY: generators
+generators: tools
+	@cargo build --quiet $(TESTS) --examples --bin redissync-operator
+
 .PHONY: reference
-reference: tools ## Write docs/reference.md anew from the code
-	cargo run --quiet -p redissync-syncer --example reference > docs/reference.md.new
-	mv docs/reference.md.new docs/reference.md
+reference: generators ## Write docs/reference.md, crd.md and conditions.md anew from the code
+	$(GENERATE)/examples/reference > docs/reference.md
+	for page in crd conditions; do $(GENERATE)/examples/kind-reference $$page > docs/$$page.md; done
 
 .PHONY: crds
-crds: tools ## Write the CustomResourceDefinition anew from the code, and the chart's copy of it
-	cargo run --quiet -p redissync-operator -- crd > $(CRD).new
-	mv $(CRD).new $(CRD)
+crds: generators ## Write the CustomResourceDefinition anew from the code, and the chart's copy of it
+	$(GENERATE)/redissync-operator crd > $(CRD)
 	cp $(CRD) $(CHART_CRD)
 
 .PHONY: manifests
@@ -73,17 +78,21 @@ manifests: crds ## Write deploy/operator.yaml anew from the chart (needs helm, o
 	mv deploy/operator.yaml.new deploy/operator.yaml
 
 .PHONY: check-generated
-check-generated: tools ## Fail where a generated file is not what the code or the chart says
-	@cargo run --quiet -p redissync-syncer --example reference | diff -u docs/reference.md - \
+check-generated: generators ## Fail where a generated file is not what the code or the chart says
+	@$(GENERATE)/examples/reference | diff -u docs/reference.md - \
 		|| { echo "docs/reference.md is out of date: run 'make reference'" >&2; exit 1; }
-	@cargo run --quiet -p redissync-operator -- crd | diff -u $(CRD) - \
+	@for page in crd conditions; do \
+		$(GENERATE)/examples/kind-reference $$page | diff -u docs/$$page.md - \
+			|| { echo "docs/$$page.md is out of date: run 'make reference'" >&2; exit 1; }; \
+	done
+	@$(GENERATE)/redissync-operator crd | diff -u $(CRD) - \
 		|| { echo "$(CRD) is out of date: run 'make crds'" >&2; exit 1; }
 	@cmp $(CRD) $(CHART_CRD) || { echo "$(CHART_CRD) is out of date: run 'make crds'" >&2; exit 1; }
 	@.ci/manifests.sh | diff -u deploy/operator.yaml - \
 		|| { echo "deploy/operator.yaml is out of date: run 'make manifests'" >&2; exit 1; }
 
 .PHONY: check-docs
-check-docs: ## Fail where README or ARCHITECTURE name a test or file that is not there
+check-docs: ## Fail where a document names a test, file, target or field that is not there
 	@.ci/check-docs.sh
 
 .PHONY: check-layers
@@ -100,23 +109,19 @@ check: fmt-check lint check-layers check-generated check-docs test-unit test-kit
 	@$(MAKE) test-process T=line::
 
 .PHONY: test
-test: test-unit test-kit test-chart test-process ## All tests in their short form, with real servers and in a real cluster
-	@$(MAKE) cluster-up ARGS=
-	@$(MAKE) test-api T=
-	@$(MAKE) test-cluster T=
-	@echo "the cluster is still up: 'make cluster-down' stops it"
+test: test-unit test-kit test-chart test-process ## All tests in their short form, between real servers too
 
 .PHONY: test-unit
 test-unit: tools ## Tests beside the code: nothing else is needed
-	.ci/cargo-test.sh --workspace --lib --bins
+	.ci/cargo-test.sh $(TESTS) --lib --bins
 
 .PHONY: test-kit
 test-kit: servers ## Tests of the kit: servers, faults, ledgers, comparisons
-	.ci/cargo-test.sh -p redissync-e2e --test main
+	.ci/cargo-test.sh $(TESTS) --test main
 
 .PHONY: test-chart
 test-chart: tools ## The chart, the samples and what is written about them (needs helm, or builds it)
-	.ci/cargo-test.sh -p redissync-e2e --test chart
+	.ci/cargo-test.sh $(TESTS) --test chart
 
 .PHONY: test-api
 test-api: tools ## The operator against a real API server ('make cluster-up' first, or KUBECONFIG); T=name runs a part

@@ -13,4 +13,4 @@ command -v kubectl > /dev/null || { echo "test-api: kubectl is not here: install
 kubectl get --raw=/readyz --request-timeout=10s > /dev/null \
     || { echo "test-api: the cluster of $KUBECONFIG does not answer; $how" >&2; exit 1; }
 # One test after another: some measure times, some look after all namespaces.
-exec .ci/cargo-test.sh -p redissync-operator --test api -- --test-threads=1 --nocapture "$@"
+exec .ci/cargo-test.sh --workspace --all-features --test api -- --test-threads=1 --nocapture "$@"

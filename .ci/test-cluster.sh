@@ -22,4 +22,4 @@ done
 helm=$(.ci/helm.sh)
 uninstall() { "$helm" uninstall redissync-e2e --namespace redissync-e2e --wait --timeout 60s --ignore-not-found > /dev/null || say "the operator stays in redissync-e2e"; }
 trap uninstall EXIT
-.ci/cargo-test.sh -p redissync-e2e --features cluster --test cluster -- --test-threads=1 --nocapture "$@"
+.ci/cargo-test.sh --workspace --all-features --test cluster -- --test-threads=1 --nocapture "$@"

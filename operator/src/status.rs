@@ -3,6 +3,7 @@
 pub mod findings;
 pub mod links;
 pub mod text;
+pub mod words;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;

@@ -143,13 +143,26 @@ async fn remove(namespace: &str) {
     let client = cluster::client().await;
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let _ = namespaces.delete(namespace, &DeleteParams::background()).await;
-    let objects: Api<RedisSync> = Api::namespaced(client, namespace);
+    free::<RedisSync>(&client, namespace).await;
+    // A test may hold a pod, as its kubelet would.
+    free::<Pod>(&client, namespace).await;
+}
+
+/// Deletes all of a kind and takes their finalizers off.
+async fn free<K>(client: &Client, namespace: &str)
+where
+    K: Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
+        + DeserializeOwned
+        + Clone
+        + std::fmt::Debug,
+{
+    let objects: Api<K> = Api::namespaced(client.clone(), namespace);
     let Ok(all) = objects.list(&Default::default()).await else { return };
-    for object in all {
+    let held = all.items.iter().map(Resource::meta).filter(|meta| meta.finalizers.is_some());
+    for name in held.filter_map(|meta| meta.name.as_deref()) {
         let free = Patch::Merge(json!({"metadata": {"finalizers": null}}));
-        let name = object.metadata.name.unwrap_or_default();
-        let _ = objects.delete(&name, &DeleteParams::default()).await;
-        let _ = objects.patch(&name, &PatchParams::default(), &free).await;
+        let _ = objects.delete(name, &DeleteParams::default()).await;
+        let _ = objects.patch(name, &PatchParams::default(), &free).await;
     }
 }
 

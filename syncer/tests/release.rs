@@ -135,3 +135,24 @@ fn a_copy_and_a_sweep_are_released_by_the_file_for_the_copy_that_halts() -> Resu
     ensure!(pair.settle_equal()? == 1);
     Ok(())
 }
+
+#[test]
+fn who_asks_for_another_copy_sees_no_streaming_before_it() -> Result<()> {
+    let version = ServerVersion::Redis70;
+    let source = Node::start(version, &NodeOptions::new())?;
+    let target = Node::start(version, &NodeOptions::new())?;
+    let options = options(&source, &target);
+    let mut pair = Pair::start(source, target, &options)?;
+    pair.syncer.wait_for_phase("Streaming", PATIENCE)?;
+    run(&pair.target, "SET basket foreign")?;
+    run(&pair.source, "RPUSH basket apple")?;
+    let offset = halt_offset(&pair.wait_for_halt("CommandRejected")?)?;
+    // The source takes its time before it forks.
+    run(&pair.source, "CONFIG SET repl-diskless-sync yes")?;
+    run(&pair.source, "CONFIG SET repl-diskless-sync-delay 2")?;
+    set_release(&mut pair, Some(json!({ "action": "CopyAgain", "offset": offset })))?;
+    let report = pair.syncer.wait_for_phase("Streaming", PATIENCE)?;
+    ensure!(report.last_full_copy_reason() == "Requested", "{:?}", report.0);
+    pair.settle_equal()?;
+    Ok(())
+}

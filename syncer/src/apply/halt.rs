@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Applier, Wake, attach::Attached};
 use crate::{
-    contract::Timestamp,
+    contract::{Phase, Timestamp},
     link::Goal,
     record::{Consent, Record, RecordedHalt},
     release::Decision,
@@ -89,6 +89,10 @@ impl Applier {
                     let next = released(&record, halt, &consent);
                     tracing::info!(?consent, "released");
                     self.write_record(attached, next).await?;
+                    if matches!(consent, Consent::CopyAgain) {
+                        // The copy begins in a moment; until then the stream is over (Promise 9).
+                        self.link.state.set_phase(Phase::Handshaking);
+                    }
                     self.link.state.clear_halt();
                     return Ok(Wake::Spool);
                 }

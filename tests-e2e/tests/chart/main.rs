@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "these are tests, their helper functions included")]
 
+mod documents;
 mod objects;
 mod pod;
 mod rights;
