@@ -162,3 +162,21 @@ fn housekeeping_of_an_idle_source_is_no_lag() -> Result<()> {
     ensure!(is_idle(&report), "{:?}", report.0.pointer("/links/0/lag"));
     pair.settle()
 }
+
+#[test]
+fn every_rung_is_known_before_the_stream_has_moved() -> Result<()> {
+    let mut pair = Pair::streaming(100)?;
+    for end in ["a full copy", "a restart"] {
+        // An idle source says something every ten seconds: until then the numbers are those of where the stream begins.
+        let report = pair.syncer.wait_for_phase("Streaming", PATIENCE)?;
+        let rungs = ["received", "spooled", "checkpoint"].map(|rung| report.offset(rung));
+        let known = rungs.iter().flatten().count();
+        ensure!(
+            known == rungs.len() && rungs[0] >= rungs[1] && rungs[1] >= rungs[2],
+            "{end}: {rungs:?}"
+        );
+        pair.syncer.kill9()?;
+        pair.syncer.restart()?;
+    }
+    Ok(())
+}

@@ -74,6 +74,8 @@ impl SourceSide {
             Follows::Rdb(copy_id, offset) => {
                 self.link.lag().forget();
                 self.link.state.ladder.received.set(offset);
+                // What it says is about the history that this copy leaves.
+                self.link.state.ladder.spooled.clear();
                 self.receive_rdb(&mut wire, copy_id).await?;
                 (offset, None)
             }
@@ -213,6 +215,9 @@ impl SourceSide {
     ) -> Result<(), SourceError> {
         let link = std::sync::Arc::clone(&self.link);
         link.lag().resume(std::time::Instant::now(), scanner.offset());
+        // The spool ends where the stream goes on, be it behind a copy or where it was left.
+        link.state.ladder.received.set(scanner.offset());
+        link.state.ladder.spooled.set(scanner.offset());
         self.stream_since = Some(Instant::now());
         loop {
             if !wire.buf.is_empty() {
