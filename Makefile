@@ -27,9 +27,11 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: ## Install what is missing of what the other targets need (compiler, pip, servers)
+setup: ## Install what is missing of what the other targets need (compiler, pip, servers, a cluster's programs)
 	@.ci/setup.sh
 	@tests-e2e/servers/install.sh
+	@deploy/local/setup.sh
+	@deploy/local/build/build.sh > /dev/null
 
 .PHONY: servers
 servers: ## Put the real servers of several versions into the cache
@@ -109,7 +111,11 @@ check: fmt-check lint check-layers check-generated check-docs test-unit test-kit
 	@$(MAKE) test-process T=line::
 
 .PHONY: test
-test: test-unit test-kit test-chart test-process ## All tests in their short form, between real servers too
+test: test-unit test-kit test-chart test-process ## All tests in their short form, with real servers and in a real cluster
+	@$(MAKE) cluster-up ARGS=
+	@$(MAKE) test-api T=
+	@$(MAKE) test-cluster T=
+	@echo "the cluster is still up: 'make cluster-down' stops it"
 
 .PHONY: test-unit
 test-unit: tools ## Tests beside the code: nothing else is needed

@@ -80,6 +80,9 @@ impl SourceSide {
                 (offset, None)
             }
         };
+        // The spool ends here, whether or not anything comes: a quiet source leaves no rung of the ladder unknown.
+        self.link.state.ladder.received.set(offset);
+        self.link.state.ladder.spooled.set(offset);
         self.receive_stream(wire, UnitScanner::new(offset, db)).await
     }
 
