@@ -218,9 +218,6 @@ impl SourceSide {
     ) -> Result<(), SourceError> {
         let link = std::sync::Arc::clone(&self.link);
         link.lag().resume(std::time::Instant::now(), scanner.offset());
-        // The spool ends where the stream goes on, be it behind a copy or where it was left.
-        link.state.ladder.received.set(scanner.offset());
-        link.state.ladder.spooled.set(scanner.offset());
         self.stream_since = Some(Instant::now());
         loop {
             if !wire.buf.is_empty() {
