@@ -98,7 +98,7 @@ check-docs: ## Fail where a document names a test, file, target or field that is
 	@.ci/check-docs.sh
 
 .PHONY: check-layers
-check-layers: tools ## Fail if the syncer depends on Kubernetes or on OpenSSL
+check-layers: tools ## Fail if the syncer depends on Kubernetes, or anything on OpenSSL or a second TLS provider
 	@.ci/check-layers.sh
 
 .PHONY: deny

@@ -1,4 +1,4 @@
-//! Step 5, pure: from a validated object to the Kubernetes objects that run its syncer.
+//! Step 4, pure: from a validated object to the Kubernetes objects that run its syncer.
 
 pub mod config_map;
 pub mod stateful_set;

@@ -195,7 +195,7 @@ async fn dereference(
         .await?)
 }
 
-/// Step 3 and 4: the tasks are told what is wanted, then everything is read.
+/// Step 3: the tasks are told what is wanted, then everything is read.
 fn observe(
     object: &RedisSync,
     sync: Option<&ValidatedSync>,
@@ -220,7 +220,7 @@ fn observe(
     Observed::read(&ctx.stores, &namespace, &object.name_any(), report, sites)
 }
 
-/// Step 5 and 6 for an object that can be acted on: the plan, as far as it was carried out.
+/// Step 4 to 6 for an object that can be acted on: the plan, as far as it was carried out.
 async fn act(
     sync: &ValidatedSync,
     observed: &Observed,
@@ -344,7 +344,7 @@ pub fn error_policy(object: Arc<RedisSync>, err: &ReconcileError, ctx: Arc<Conte
     let failures = ctx.recall(&reference).failures;
     ctx.remember(&reference, |memory| memory.failures = failures.saturating_add(1));
     let pause = BACKOFF_MIN * 2_u32.pow(failures.min(BACKOFF_DOUBLINGS_MAX));
-    let error = format!("{:#}", chain(err));
+    let error = chain(err);
     error!(object = %reference, error, pause = pause.as_secs(), "a pass failed, it is done again");
     Action::requeue(pause)
 }

@@ -6,8 +6,8 @@
 //! only a reason to ask at once, never a decision, since pub/sub may lose it, repeat it, or carry a stale one.
 //!
 //! Another process than the syncer may follow too, many masters at once: [`follow::Follower`] for who it is,
-//! [`confirm::confirm_master`] for the node's own word. A follower costs two connections to each Sentinel; 200 of them, with three Sentinels each, took 10 MiB
-//! and 3.4 % of a core at a poll each second, 0.1 % at one in 30 s.
+//! [`confirm::confirm_master`] for the node's own word. A follower costs two connections to each Sentinel, and a
+//! question to each in [`follow::FollowConfig::poll_interval`]: who follows many asks less often.
 
 pub mod reply;
 pub mod pick;

@@ -23,7 +23,7 @@
   verbs: [get, list, watch, patch, delete]
 - apiGroups: [""]
   resources: [persistentvolumeclaims]
-  verbs: [get, list, watch, delete]
+  verbs: [get, delete]
 # The Secrets that a RedisSync names, one by one: to log in at sentinels and data nodes. Never listed, never watched.
 - apiGroups: [""]
   resources: [secrets]

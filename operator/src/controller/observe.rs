@@ -1,4 +1,4 @@
-//! Step 4: what there is. Reads the stores that the watches fill and the views that the tasks keep; it sends nothing,
+//! Step 3: what there is. Reads the stores that the watches fill and the views that the tasks keep; it sends nothing,
 //! and what is not there is a value.
 
 use std::net::IpAddr;

@@ -14,7 +14,7 @@ const RIGHTS: [(&str, &str, &[&str]); 9] = [
     ("apps", "statefulsets", &["get", "list", "watch", "create", "patch"]),
     ("", "configmaps", &["get", "list", "watch", "create", "patch"]),
     ("", "pods", &["get", "list", "watch", "patch", "delete"]),
-    ("", "persistentvolumeclaims", &["get", "list", "watch", "delete"]),
+    ("", "persistentvolumeclaims", &["get", "delete"]),
     ("", "secrets", &["get"]),
     ("events.k8s.io", "events", &["create", "patch"]),
 ];
