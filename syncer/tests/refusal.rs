@@ -97,6 +97,40 @@ fn with_sweep_the_first_copy_removes_what_was_there_without_a_brake() -> Result<
     Ok(())
 }
 
+/// Promise 5. `Sweep` stays in the configuration when its copy has ended. It must not count for what comes to that address
+/// later.
+#[test]
+fn the_consent_for_the_first_copy_does_not_come_back_with_a_lost_record() -> Result<()> {
+    let (source, target) = foreign_pair()?;
+    let options = options(&source, &target).on_existing_data("Sweep");
+    let mut pair = Pair::start(source, target, &options)?;
+    let report = pair.syncer.wait_for_phase("Streaming", PATIENCE)?;
+    ensure!(report.counter("keysSwept") == Some(41), "{:?}", report.0);
+    write_some(&pair.source, 50)?;
+    pair.settle_equal()?;
+    pair.syncer.sigterm()?;
+    pair.syncer.wait_exit(PATIENCE)?;
+
+    // As another server would be, with more of its own than a brake lets go.
+    run(&pair.target, "FLUSHALL")?;
+    redis::cmd("DEBUG").arg("POPULATE").arg(500).arg("else").exec(&mut pair.target.connect()?)?;
+    pair.syncer.restart()?;
+    let report = pair.wait_for_halt("SweepBrake")?;
+    ensure!(report.last_full_copy_reason() == "NoRecord", "{:?}", report.0);
+    let copy_id = halt_text(&report, "copyId").to_owned();
+    let of_others = || -> Result<usize> {
+        let keys: Vec<String> =
+            redis::cmd("KEYS").arg("else:*").query(&mut pair.target.connect()?)?;
+        Ok(keys.len())
+    };
+    ensure!(of_others()? == 500, "{} of 500 keys are left", of_others()?);
+
+    pair.release_well(&["--allow-sweep", &copy_id])?;
+    pair.syncer.wait_for_phase("Streaming", PATIENCE)?;
+    pair.settle_equal()?;
+    Ok(())
+}
+
 #[test]
 fn with_keep_what_was_there_stays() -> Result<()> {
     let (source, target) = foreign_pair()?;

@@ -8,8 +8,9 @@ use super::{Deserialize, JsonSchema, KubeSchema, Serialize};
 pub struct FullCopySpec {
     /// What to do about keys that the standby holds before the first copy of this pair. `Refuse`, the default, leaves a
     /// standby with keys alone until you decide (`TargetNotEmpty`). `Sweep` deletes, after the first copy, the keys that
-    /// the primary does not have; later copies delete at most 20 % of the standby's keys without asking (`SweepBrake`).
-    /// `Keep` never deletes any, in any copy. A change restarts the syncer.
+    /// the primary does not have; later copies delete at most 20 % of the standby's keys without asking (`SweepBrake`),
+    /// also where `Sweep` still stands here and the standby has lost what it knew of the pair. `Keep` never deletes any,
+    /// in any copy. A change restarts the syncer.
     #[serde(default)]
     pub on_existing_data: ExistingData,
 }

@@ -52,7 +52,10 @@ impl Applier {
         let owner =
             contract::Owner { term: self.claim.term.unwrap_or(1), nonce: self.claim.nonce.clone() };
         let is_first = attached.record.is_none();
-        let has_consent = self.link.config().on_existing_data == OnExistingData::Sweep;
+        // What the configuration says is the consent for the pair's first copy. It may stand there for years: should the
+        // record be lost, or another server stand at the target's address, the brake decides (Promise 5).
+        let has_consent = self.link.config().on_existing_data == OnExistingData::Sweep
+            && !self.link.spool.had_whole_copy();
         let before = attached.record.clone();
         let keys_before = match &before {
             Some(record) if record.copy_phase == CopyPhase::Copying => record.keys_before,

@@ -127,7 +127,8 @@ pub enum OnExistingData {
     #[default]
     Refuse,
     /// The first copy removes, when it has ended, the target's keys that the source does not have. This is the
-    /// consent for that one copy; later sweeps have the brake instead.
+    /// consent for that one copy; later sweeps have the brake instead, also where the record has been lost since: the
+    /// spool remembers that there was a first copy.
     Sweep,
     /// No copy ever removes a key of the target. Keys that the source deletes between two copies stay too.
     Keep,

@@ -20,6 +20,9 @@ const INDEX_VERSION: u32 = 1;
 pub(super) struct Index {
     version: u32,
     pub(super) next_range: u64,
+    /// Whether the target has ever held a full copy of this pair whole.
+    #[serde(default)]
+    pub(super) had_whole_copy: bool,
     pub(super) copy: Option<IndexCopy>,
     pub(super) ranges: Vec<IndexRange>,
 }
@@ -61,7 +64,13 @@ pub(super) struct IndexLineage {
 
 impl Index {
     pub(super) fn new(next_range: u64) -> Self {
-        Self { version: INDEX_VERSION, next_range, copy: None, ranges: Vec::new() }
+        Self {
+            version: INDEX_VERSION,
+            next_range,
+            had_whole_copy: false,
+            copy: None,
+            ranges: Vec::new(),
+        }
     }
 
     /// None where no index was ever written.

@@ -65,6 +65,7 @@ pub(super) fn recover(dir: &Path) -> Result<State, SpoolError> {
         copy: None,
         ranges: Vec::new(),
         next_range: 1,
+        had_whole_copy: false,
         generation: 0,
         durable: None,
         doomed: Vec::new(),
@@ -77,6 +78,7 @@ pub(super) fn recover(dir: &Path) -> Result<State, SpoolError> {
         return Err(SpoolError::corrupt(&dir.join(INDEX_NAME), "it is missing beside segments"));
     };
     state.next_range = index.next_range;
+    state.had_whole_copy = index.had_whole_copy;
     let bad_index = || SpoolError::corrupt(&dir.join(INDEX_NAME), "a value has the wrong form");
     if let Some(copy) = &index.copy {
         state.copy = Some(recover_copy(copy, &mut files, bad_index)?);

@@ -15,6 +15,7 @@ impl Spool {
     /// Says what the target holds for good of this copy's stream. It may fall, when the target did. Of another copy
     /// than the live range's it says nothing.
     pub fn set_durable(&self, copy_id: CopyId, offset: Offset) -> Result<(), SpoolError> {
+        self.remember_whole_copy()?;
         let doomed = {
             let mut state = self.shared.state();
             if state.ranges.last().is_none_or(|range| range.copy_id != copy_id) {
@@ -28,6 +29,22 @@ impl Spool {
             doomed
         };
         delete_all(&doomed)
+    }
+
+    /// Whether the target has ever held a full copy of this pair whole, as far as this directory remembers. Where it has,
+    /// a record that is missing was lost: the next full copy is not the pair's first (Promise 5).
+    pub fn had_whole_copy(&self) -> bool {
+        self.shared.state().had_whole_copy
+    }
+
+    /// A target that holds a position of the stream has held the copy before it.
+    fn remember_whole_copy(&self) -> Result<(), SpoolError> {
+        if self.had_whole_copy() {
+            return Ok(());
+        }
+        let _writer = self.shared.writer();
+        self.shared.state().had_whole_copy = true;
+        self.shared.store_index()
     }
 
     /// Whether an append of that many bytes would find room, counting what retention would drop

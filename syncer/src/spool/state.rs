@@ -18,6 +18,8 @@ pub(super) struct State {
     /// The last is the live one.
     pub(super) ranges: Vec<Range>,
     pub(super) next_range: u64,
+    /// Once true it stays so: only the directory's end makes the pair a new one.
+    pub(super) had_whole_copy: bool,
     pub(super) generation: u64,
     /// Below it retention works. Memory only: after a start nothing is dropped until the target
     /// has said what it has.
@@ -83,6 +85,7 @@ impl State {
 
     pub(super) fn index(&self) -> Index {
         let mut index = Index::new(self.next_range);
+        index.had_whole_copy = self.had_whole_copy;
         index.copy = self.copy.as_ref().map(|copy| IndexCopy {
             copy_id: copy.copy_id.to_string(),
             replid: copy.position.replid.to_string(),

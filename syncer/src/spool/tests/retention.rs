@@ -160,3 +160,21 @@ fn the_live_ranges_last_segment_stays_so_that_its_end_is_known() {
         assert_eq!((spool.end(), spool.usage().segments), (Offset(1900), 1));
     }
 }
+
+#[test]
+fn promise_5_that_the_target_once_held_a_copy_whole_outlives_a_start_and_the_next_copy() {
+    let kit = Kit::small();
+    let spool = kit.begun();
+    append_all(&spool, &noise(300), 100);
+    assert!(!spool.had_whole_copy(), "the copy is not yet in the target");
+    drop(spool);
+    let spool = kit.open();
+    assert!(!spool.had_whole_copy());
+    spool.set_durable(spool.live_range().unwrap().copy_id, Offset(1000)).unwrap();
+    drop(spool);
+    let spool = kit.open();
+    assert!(spool.had_whole_copy());
+    spool.begin_copy(CopyId(77), at('b', 5)).unwrap();
+    drop(spool);
+    assert!(kit.open().had_whole_copy());
+}
