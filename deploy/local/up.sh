@@ -36,7 +36,14 @@ start() {
     local name=$1
     shift
     if pid_of "$name" > /dev/null; then return; fi
-    env "$cluster_mark" setsid nohup "$@" > "$LOGS/$name.log" 2>&1 < /dev/null 9>&- &
+    (
+        # Whoever called us may hold a lock by an open file (`flock FILE make cluster-up`): it must not live as long as this process.
+        for fd in /proc/self/fd/*; do
+            fd=${fd##*/}
+            [ "$fd" -le 2 ] || eval "exec $fd>&-"
+        done
+        exec env "$cluster_mark" setsid nohup "$@"
+    ) > "$LOGS/$name.log" 2>&1 < /dev/null &
     echo $! > "$RUN/$name.pid"
     # The mark is there once env was executed.
     while kill -0 $! 2> /dev/null && ! is_ours $!; do sleep 0.02; done

@@ -21,7 +21,6 @@ use kube::{
     Client, ResourceExt as _,
     runtime::{controller::Action, events::Recorder, reflector::ObjectRef},
 };
-use redissync_syncer::contract::WaitReason;
 use tracing::{debug, error};
 
 use self::{
@@ -187,9 +186,8 @@ async fn dereference(
     let view = ctx.watches.report(reference, &uid, report_address(object, ctx));
     let waits =
         view.report.iter().flat_map(|report| report.waits.iter().chain(&report.waiting_for));
-    let is_refused = waits
-        .into_iter()
-        .any(|wait| matches!(wait.reason, WaitReason::SourceAuth | WaitReason::TargetAuth));
+    let is_refused = waits.into_iter().any(|wait| wait.reason.is_refused_password())
+        || object.spec.sites.iter().any(|site| ctx.watches.site(reference, &site.name).is_refused);
     let namespace = object.namespace().unwrap_or_default();
     Ok(dereference::dereference(&ctx.client, &ctx.secrets, &namespace, &object.spec, is_refused)
         .await?)

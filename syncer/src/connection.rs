@@ -85,6 +85,17 @@ impl ConnectionError {
             _ => None,
         }
     }
+
+    /// Whether the peer refuses who we are, or what we may: another user or password may be right.
+    pub fn is_refused_login(&self) -> bool {
+        match self {
+            Self::Refused { command, .. } => {
+                command == "AUTH"
+                    || matches!(self.code(), Some("NOAUTH" | "NOPERM" | "WRONGPASS" | "DENIED"))
+            }
+            _ => false,
+        }
+    }
 }
 
 /// An open connection, authenticated and named.

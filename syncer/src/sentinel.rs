@@ -6,7 +6,7 @@
 //! only a reason to ask at once, never a decision, since pub/sub may lose it, repeat it, or carry a stale one.
 //!
 //! Another process than the syncer may follow too, many masters at once: [`follow::Follower`] for who it is,
-//! [`confirm::confirm_master`] for the node's own word. A follower costs two connections to each Sentinel, and a
+//! [`confirm::confirm_master`] for the node's own word, asked again at the pauses of [`backoff::Backoff`]. A follower costs two connections to each Sentinel, and a
 //! question to each in [`follow::FollowConfig::poll_interval`]: who follows many asks less often.
 
 pub mod reply;
@@ -14,8 +14,8 @@ pub mod pick;
 pub mod role;
 pub mod follow;
 pub mod confirm;
+pub mod backoff;
 
-mod backoff;
 mod council;
 mod pace;
 mod voice;

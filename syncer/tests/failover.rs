@@ -3,6 +3,7 @@
 
 mod both;
 mod housekeeping;
+mod in_place;
 mod mapped;
 mod names;
 mod planned;

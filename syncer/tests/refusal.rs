@@ -8,7 +8,7 @@ use redissync_e2e::{
     info::databases,
     node::{Node, NodeOptions},
     servers::ServerVersion,
-    syncer::{Syncer, SyncerOptions, SyncerSite},
+    syncer::{Report, Syncer, SyncerOptions, SyncerSite},
 };
 
 use crate::{
@@ -244,5 +244,33 @@ fn a_source_that_comes_back_empty_does_not_empty_the_target() -> Result<()> {
     let field: String =
         redis::cmd("HGET").arg(RECORD).arg("sweepAllowed").query(&mut pair.target.connect()?)?;
     ensure!(field == "0", "the consent still counts: {field}");
+    Ok(())
+}
+
+#[test]
+fn a_brake_over_several_databases_is_told_as_nothing_but_a_brake() -> Result<()> {
+    let mut pair = Pair::streaming(1000)?;
+    let mut source = pair.source.connect()?;
+    for db in [5, 9] {
+        redis::pipe().cmd("SELECT").arg(db).cmd("SET").arg("there").arg(db).exec(&mut source)?;
+    }
+    pair.settle_equal()?;
+    let before = held(&pair.target)?;
+    pair.source.restart_empty()?;
+    let begun = pair.wait_for_halt("SweepBrake")?;
+    // It looks for an answer twice a second.
+    std::thread::sleep(Duration::from_secs(2));
+    let report = pair.syncer.report()?;
+    let reconnects = |report: &Report| report.number("/links/0/counters/reconnects/target");
+    ensure!(reconnects(&report) == reconnects(&begun), "the target was left: {:?}", report.0);
+    let logs = pair.syncer.logs();
+    let told = logs.lines().find(|line| line.contains("Superseded"));
+    ensure!(told.is_none(), "{told:?}");
+    ensure!(held(&pair.target)? == before, "{before:?} became {:?}", held(&pair.target)?);
+    // And it finds the answer.
+    pair.release_well(&["--allow-sweep", halt_text(&report, "copyId")])?;
+    pair.syncer.wait_for_phase("Streaming", PATIENCE)?;
+    run(&pair.source, "SET alive again")?;
+    ensure!(pair.settle_equal()? == 1);
     Ok(())
 }

@@ -324,32 +324,61 @@ fn a_password_that_was_changed_at_each_end() -> Result<()> {
     one_copy(&pair)
 }
 
+/// One node and one sentinel that asks for a password.
+fn guarded_set() -> Result<SentinelSet> {
+    let mut options = SetOptions::new().sentinel_password("watch");
+    (options.replica_count, options.sentinel_count) = (0, 1);
+    SentinelSet::start(ServerVersion::Redis70, &options)
+}
+
 #[test]
-fn a_wrong_password_of_the_sentinels() -> Result<()> {
-    let mut set_options = SetOptions::new().sentinel_password("watch");
-    (set_options.replica_count, set_options.sentinel_count) = (0, 1);
-    let set = SentinelSet::start(ServerVersion::Redis70, &set_options)?;
-    let target = Node::start(ServerVersion::Redis70, &NodeOptions::new())?;
-    let mut source = set.node(0)?.connect()?;
+fn sentinels_that_refuse_the_password_are_told_as_such_at_each_end() -> Result<()> {
+    let (source_set, target_set) = (guarded_set()?, guarded_set()?);
+    let mut source = source_set.node(0)?.connect()?;
     write_some_on(&mut source, 20)?;
-    let mut options = options(&target, &target);
-    options.source = SyncerSite::sentinel_set("a", &set);
-    let change = |site: &mut SyncerSite, new: &str| {
+    let node = source_set.node(0)?;
+    let mut options = options(node, node);
+    options.source = SyncerSite::sentinel_set("a", &source_set);
+    options.target = SyncerSite::sentinel_set("b", &target_set);
+    let change = |site: &mut SyncerSite, new: Option<&str>| {
         if let Topology::Sentinel { password, .. } = &mut site.topology {
-            *password = Some(new.to_owned());
+            *password = new.map(str::to_owned);
         }
     };
-    change(&mut options.source, "wrong");
+    // First the target's, so that what is told of it is not told first of the source.
+    change(&mut options.target, None);
+    change(&mut options.source, Some("wrong"));
     let mut syncer = Syncer::start(&binary(), &options)?;
-    let report = syncer.wait_for("a wait for the sentinels", TOLD_WITHIN, |report| {
-        ["SourceAuth", "SourceNoMaster"].contains(&waiting_reason(report))
-    })?;
-    let message = report.waiting_for().map(ToString::to_string).unwrap_or_default();
-    ensure!(message.contains("WRONGPASS") || message.contains("password"), "{message}");
-    syncer.rewrite_config(|options| change(&mut options.source, "watch"))?;
+    let pid = syncer.pid();
+    let refused = |syncer: &mut Syncer, reason: &str, words: &str| -> Result<()> {
+        let report = syncer.wait_for(&format!("{reason}, {words}"), TOLD_WITHIN, |report| {
+            let waits = report.0["waits"].as_array().cloned().unwrap_or_default();
+            waits.iter().any(|wait| {
+                let message = wait["message"].as_str().unwrap_or_default();
+                wait["reason"] == reason && message.contains(words) && message.contains("auth")
+            })
+        })?;
+        ensure!(report.phase() == "Waiting", "{:?}", report.0);
+        let end = if reason.starts_with("Source") { "source" } else { "target" };
+        let is_reachable = report.0.pointer(&format!("/links/0/{end}/reachable"));
+        ensure!(is_reachable == Some(&json!(false)), "{:?}", report.0);
+        Ok(())
+    };
+    // Without a password, and with a wrong one.
+    refused(&mut syncer, "TargetSentinelAuth", "NOAUTH")?;
+    syncer.rewrite_config(|options| change(&mut options.target, Some("wrong")))?;
+    refused(&mut syncer, "TargetSentinelAuth", "WRONGPASS")?;
+    // Right in the file, and nothing else changes.
+    let directory = syncer.config_path().parent().context("no directory")?.to_path_buf();
+    let file = |end: &str| directory.join(format!("{end}-sentinel-password"));
+    std::fs::write(file("target"), "watch")?;
+    // The target's side asks the source only once it has its own master.
+    refused(&mut syncer, "SourceSentinelAuth", "WRONGPASS")?;
+    std::fs::write(file("source"), "watch")?;
     syncer.wait_for_phase("Streaming", PATIENCE)?;
+    ensure!(syncer.pid() == pid && syncer.is_running(), "the process ended");
     wait_for_all(&mut syncer, &mut source)?;
-    assert_equal(&mut source, &mut target.connect()?)?;
+    assert_equal(&mut source, &mut target_set.node(0)?.connect()?)?;
     Ok(())
 }
 

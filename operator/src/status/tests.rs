@@ -91,6 +91,7 @@ fn the_table_of_what_a_report_means() {
         (json!({"phase": "Superseded"}), "Superseded", "False/Superseded Reconciling"),
         (wait("TargetUnreachable"), "Waiting", "False/TargetUnreachable Reconciling"),
         (wait("SourceAuth"), "Waiting", "False/SourceAuth Reconciling"),
+        (wait("TargetSentinelAuth"), "Waiting", "False/TargetSentinelAuth Reconciling"),
         (wait("TargetNotEmpty"), "Waiting", "False/TargetNotEmpty Stalled"),
         (wait("RoleConflict"), "Waiting", "False/RoleConflict Stalled"),
         (wait("Paused"), "Waiting", "False/Paused"),

@@ -101,8 +101,8 @@ impl Applier {
         let link = Arc::clone(&self.link);
         let peer = match &*self.resolution.borrow_and_update() {
             Resolution::Known(candidate) => candidate.peer(),
-            Resolution::Unknown { message, .. } => {
-                return Err(TargetError::NoMaster(message.clone()));
+            Resolution::Unknown { reason, message } => {
+                return Err(TargetError::NoMaster { reason: *reason, message: message.clone() });
             }
         };
         let credentials = match &link.config().target.auth {

@@ -101,6 +101,14 @@ words! {
         /// No sentinel of the target names a master that says of itself that it is one. Check the sentinels,
         /// the master's name and a failover that has not ended.
         TargetNoMaster,
+        /// The source's sentinels refuse the credentials or a command (`NOAUTH`, `WRONGPASS`, `NOPERM`), or their password
+        /// file cannot be read; the data nodes were not asked. Correct the site's `sentinel.auth` or the sentinels' user:
+        /// the file is read again at each attempt, no restart is needed.
+        SourceSentinelAuth,
+        /// The target's sentinels refuse the credentials or a command (`NOAUTH`, `WRONGPASS`, `NOPERM`), or their password
+        /// file cannot be read; the data nodes were not asked. Correct the site's `sentinel.auth` or the sentinels' user:
+        /// the file is read again at each attempt, no restart is needed.
+        TargetSentinelAuth,
         /// The target refuses writes as a replica does (`READONLY`). Passes when its failover has ended.
         TargetReadOnly,
         /// The target is full (`OOM`). Raise its `maxmemory` or free memory: the whole batch was refused and
@@ -147,6 +155,19 @@ words! {
         TargetNotMaster,
         /// The node that was named as the source's master says that it is none. Passes when the failover has ended.
         SourceNotMaster,
+    }
+}
+
+impl WaitReason {
+    /// Whether a server refuses what it was given to let us in: another password in the same place may be right.
+    pub const fn is_refused_password(self) -> bool {
+        matches!(
+            self,
+            Self::SourceAuth
+                | Self::TargetAuth
+                | Self::SourceSentinelAuth
+                | Self::TargetSentinelAuth
+        )
     }
 }
 
@@ -284,6 +305,16 @@ mod tests {
             HaltReason::Unknown
         );
         assert_eq!(serde_json::to_string(&Verification::Unknown).unwrap(), "\"Unknown\"");
+    }
+
+    #[test]
+    fn another_password_may_help_where_one_is_refused_and_nowhere_else() {
+        let helped = WaitReason::ALL.iter().filter(|reason| reason.is_refused_password());
+        let helped: Vec<&str> = helped.map(|reason| reason.as_str()).collect();
+        assert_eq!(
+            helped,
+            ["SourceAuth", "TargetAuth", "SourceSentinelAuth", "TargetSentinelAuth"]
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! How long to wait before the next attempt at one Sentinel.
+//! How long to wait before the next attempt at one Sentinel, or at the node that it names.
 
 use std::time::Duration;
 
@@ -9,22 +9,29 @@ const LONGEST: Duration = Duration::from_secs(5);
 
 /// Doubles from [`FIRST`] to [`LONGEST`], with jitter, so that several watchers do not come back in step.
 #[derive(Debug)]
-pub(super) struct Backoff {
+pub struct Backoff {
     next: Duration,
 }
 
+impl Default for Backoff {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Backoff {
-    pub(super) fn new() -> Self {
+    /// Before the first attempt.
+    pub fn new() -> Self {
         Self { next: FIRST }
     }
 
     /// After a success.
-    pub(super) fn reset(&mut self) {
+    pub fn reset(&mut self) {
         self.next = FIRST;
     }
 
     /// The time to wait now: between half of the step and all of it.
-    pub(super) fn step(&mut self) -> Duration {
+    pub fn step(&mut self) -> Duration {
         let step = self.next;
         self.next = (step * 2).min(LONGEST);
         // Without randomness the wait is the whole step, which is no more than less kind.

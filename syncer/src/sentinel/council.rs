@@ -320,7 +320,10 @@ impl Council {
             (ResolveFailure::NoSentinelReachable, _) => {
                 format!("none of {known} Sentinels answers")
             }
-            (ResolveFailure::NotAuthorised, _) => "Sentinel refuses us".to_owned(),
+            (ResolveFailure::NotAuthorised, _) => {
+                "Sentinel refuses us: correct sentinel.auth, the sentinels' own user and password"
+                    .to_owned()
+            }
             (ResolveFailure::MasterNameUnknown, _) => {
                 "Sentinel does not know the master's name".to_owned()
             }

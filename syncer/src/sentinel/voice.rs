@@ -55,13 +55,7 @@ struct Failure {
 
 impl From<ConnectionError> for Failure {
     fn from(err: ConnectionError) -> Self {
-        let is_refusal = match &err {
-            ConnectionError::Refused { command, .. } => {
-                command == "AUTH"
-                    || matches!(err.code(), Some("NOAUTH" | "NOPERM" | "WRONGPASS" | "DENIED"))
-            }
-            _ => false,
-        };
+        let is_refusal = err.is_refused_login();
         let message = match err.source() {
             Some(source) => format!("{err}: {source}"),
             None => err.to_string(),

@@ -41,8 +41,8 @@ impl SourceSide {
         let link = Arc::clone(&self.link);
         self.peer = match &*self.resolution.borrow_and_update() {
             Resolution::Known(candidate) => candidate.peer(),
-            Resolution::Unknown { message, .. } => {
-                return Err(SourceError::NoMaster(message.clone()));
+            Resolution::Unknown { reason, message } => {
+                return Err(SourceError::NoMaster { reason: *reason, message: message.clone() });
             }
         };
         let credentials = match &link.config().source.auth {

@@ -2,15 +2,20 @@
 
 use crate::{
     connection::ConnectionError, contract::WaitReason, credentials::AuthReadError, resp::RespError,
-    spool::SpoolError,
+    sentinel::pick::ResolveFailure, spool::SpoolError,
 };
 
 /// Why the source's connection ended. It is made again once the cause is gone.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// No Sentinel names a master now.
-    #[error("{0}")]
-    NoMaster(String),
+    #[error("{message}")]
+    NoMaster {
+        /// Why.
+        reason: ResolveFailure,
+        /// The same for people, with what each Sentinel said.
+        message: String,
+    },
     /// The password file cannot be read.
     #[error(transparent)]
     Password(#[from] AuthReadError),
@@ -81,7 +86,10 @@ impl SourceError {
     /// What the link waits for.
     pub fn wait_reason(&self) -> WaitReason {
         match self {
-            Self::NoMaster(_) | Self::MasterChanged => WaitReason::SourceNoMaster,
+            Self::NoMaster { reason: ResolveFailure::NotAuthorised, .. } => {
+                WaitReason::SourceSentinelAuth
+            }
+            Self::NoMaster { .. } | Self::MasterChanged => WaitReason::SourceNoMaster,
             Self::Password(_) => WaitReason::SourceAuth,
             Self::Connection(error) => match error.code() {
                 None => WaitReason::SourceUnreachable,

@@ -37,6 +37,7 @@ impl WaitSubject {
             | WaitReason::TargetAuth
             | WaitReason::TargetPermission
             | WaitReason::TargetNoMaster
+            | WaitReason::TargetSentinelAuth
             | WaitReason::TargetReadOnly
             | WaitReason::TargetOutOfMemory
             | WaitReason::TargetMisconf
@@ -50,6 +51,7 @@ impl WaitSubject {
             | WaitReason::SourceAuth
             | WaitReason::SourcePermission
             | WaitReason::SourceNoMaster
+            | WaitReason::SourceSentinelAuth
             | WaitReason::SourceError
             | WaitReason::SourceMasterLinkDown
             | WaitReason::SourceNotMaster => Self::Source,
@@ -92,8 +94,10 @@ impl EndParts {
                 wait.reason,
                 WaitReason::SourceUnreachable
                     | WaitReason::SourceNoMaster
+                    | WaitReason::SourceSentinelAuth
                     | WaitReason::TargetUnreachable
                     | WaitReason::TargetNoMaster
+                    | WaitReason::TargetSentinelAuth
             )
         };
         match (wait.filter(is_gone), &self.answer) {

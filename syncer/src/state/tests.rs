@@ -82,7 +82,9 @@ fn all_waits_are_told_with_the_end_that_they_concern() {
     for (reason, end) in [
         (WaitReason::Superseded, WaitEnd::Target),
         (WaitReason::TargetUnreachable, WaitEnd::Target),
+        (WaitReason::TargetSentinelAuth, WaitEnd::Target),
         (WaitReason::SourceLoading, WaitEnd::Source),
+        (WaitReason::SourceSentinelAuth, WaitEnd::Source),
         (WaitReason::SpoolFull, WaitEnd::Neither),
         (WaitReason::Paused, WaitEnd::Neither),
     ] {

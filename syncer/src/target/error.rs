@@ -5,6 +5,7 @@ use crate::{
     contract::{Owner, WaitReason},
     credentials::AuthReadError,
     record::RecordError,
+    sentinel::pick::ResolveFailure,
     spool::SpoolError,
 };
 
@@ -12,8 +13,13 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {
     /// No Sentinel names a master now.
-    #[error("{0}")]
-    NoMaster(String),
+    #[error("{message}")]
+    NoMaster {
+        /// Why.
+        reason: ResolveFailure,
+        /// The same for people, with what each Sentinel said.
+        message: String,
+    },
     /// The password file cannot be read.
     #[error(transparent)]
     Password(#[from] AuthReadError),
@@ -73,7 +79,10 @@ impl TargetError {
     /// What the link waits for.
     pub fn wait_reason(&self) -> WaitReason {
         match self {
-            Self::NoMaster(_) | Self::MasterChanged => WaitReason::TargetNoMaster,
+            Self::NoMaster { reason: ResolveFailure::NotAuthorised, .. } => {
+                WaitReason::TargetSentinelAuth
+            }
+            Self::NoMaster { .. } | Self::MasterChanged => WaitReason::TargetNoMaster,
             Self::Password(_) => WaitReason::TargetAuth,
             Self::Connection(error) => match error.code() {
                 Some(_) => reason_of_words(&error.to_string()),

@@ -94,12 +94,16 @@ impl Walk {
         Ok(Self { databases, cursor: None })
     }
 
-    /// The next keys, of one database; none after the last.
+    /// The next keys, of one database; none after the last, with the record's database selected as before the walk:
+    /// whoever reads the record on this connection must find it.
     pub async fn page(
         &mut self,
         scan: &mut Connection,
     ) -> Result<Option<(DbIndex, Vec<Vec<u8>>)>, TargetError> {
-        let Some(db) = self.databases.last().copied() else { return Ok(None) };
+        let Some(db) = self.databases.last().copied() else {
+            scan.call(&["SELECT", &Route::RECORD_DB.to_string()]).await?;
+            return Ok(None);
+        };
         let cursor = match self.cursor.take() {
             Some(cursor) => cursor,
             None => {

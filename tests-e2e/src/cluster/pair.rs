@@ -36,6 +36,8 @@ pub struct PairOptions {
     pub seed: u64,
     /// Merged into the spec.
     pub spec: Value,
+    /// Values of both sets' charts.
+    pub values: Vec<(&'static str, Value)>,
 }
 
 /// Both sets and the object.
@@ -61,6 +63,8 @@ pub struct Traffic {
     watcher: TornPairWatcher,
     /// The last full copy when the watcher began.
     copy: String,
+    /// The source's epoch when the load began.
+    epoch: u64,
 }
 
 /// What the closing comparison found in order.
@@ -89,16 +93,21 @@ impl Pair {
 
     /// Two sets and keys in the source, without the object.
     pub fn prepare(cluster: &Cluster, options: &PairOptions) -> Result<Self> {
-        let pair = Self::install(cluster, &options.namespace, options.seed)?;
+        let pair = Self::install(cluster, &options.namespace, options.seed, &options.values)?;
         fill(&mut pair.source.connect_master()?, options.keys, options.seed)?;
         Ok(pair)
     }
 
     /// The two sets alone, or those that are there.
-    pub fn install(cluster: &Cluster, namespace: &str, seed: u64) -> Result<Self> {
+    pub fn install(
+        cluster: &Cluster,
+        namespace: &str,
+        seed: u64,
+        values: &[(&str, Value)],
+    ) -> Result<Self> {
         let (source, target) = thread::scope(|scope| {
-            let source = scope.spawn(|| RedisSet::install(cluster, namespace, SOURCE, &[]));
-            let target = RedisSet::install(cluster, namespace, TARGET, &[]);
+            let source = scope.spawn(|| RedisSet::install(cluster, namespace, SOURCE, values));
+            let target = RedisSet::install(cluster, namespace, TARGET, values);
             (source.join(), target)
         });
         Ok(Self {
@@ -146,7 +155,9 @@ impl Pair {
         let options = LoadOptions::new(self.source.endpoint())
             .rate_per_second(rate_per_second)
             .seed(self.seed);
+        let epoch = self.source.master()?.epoch;
         Ok(Traffic {
+            epoch,
             load: Load::start(options)?,
             watcher: TornPairWatcher::follow(self.target.endpoint(), &DATABASES)?,
             copy: self.sync.copy_id(&self.target)?,
@@ -164,9 +175,10 @@ impl Pair {
     /// Ends the traffic and compares everything: accounts at both ends, key by key, and torn pairs.
     ///
     /// A failover of the source may take acknowledged writes back with the old master, since its replication is
-    /// asynchronous. Then the accounts bound both sides from above, and the two must hold the same.
-    pub fn compare(&self, traffic: Traffic, has_source_failed_over: bool) -> Result<Agreement> {
-        let Traffic { load, watcher, copy } = traffic;
+    /// asynchronous. Then the accounts bound both sides from above, and the two must hold the same. Where one may be but
+    /// was not, by the sentinels' epoch, the accounts are exact all the same.
+    pub fn compare(&self, traffic: Traffic, may_source_fail_over: bool) -> Result<Agreement> {
+        let Traffic { load, watcher, copy, epoch } = traffic;
         let ledger = load.stop()?;
         println!("{ledger}");
         self.wait_until_level(PATIENCE)?;
@@ -175,6 +187,7 @@ impl Pair {
             (self.source.connect_master()?, self.target.connect_master()?);
         let comparison = compare(&mut source, &mut target, &CompareOptions::default())?;
         ensure!(comparison.is_equal() && comparison.keys > 0, "{comparison}");
+        let has_source_failed_over = may_source_fail_over && self.source.master()?.epoch != epoch;
         let verify = |connection: &mut Connection| {
             if has_source_failed_over {
                 ledger.verify_not_repeated(connection)

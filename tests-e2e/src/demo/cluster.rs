@@ -58,7 +58,7 @@ pub fn run(options: &ClusterDemoOptions) -> Result<()> {
     // It stays.
     std::mem::forget(install_chart(&ChartOptions::new(OPERATOR).image_tag(&options.tag))?);
     screen.step(&format!("helm: two Sentinel sets of three in the namespace {NAMESPACE}"));
-    let pair = Pair::install(&cluster, NAMESPACE, SEED)?;
+    let pair = Pair::install(&cluster, NAMESPACE, SEED, &[])?;
     screen.plain(&format!(
         "  redis-sentinel takes the writes: master {}",
         pair.source.master()?.announced

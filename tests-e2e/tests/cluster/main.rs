@@ -7,6 +7,7 @@
 mod bootstrap;
 mod halt;
 mod honest;
+mod in_place;
 mod node;
 mod operator_down;
 mod removal;

@@ -29,12 +29,14 @@ pub(crate) const SOME: u64 = 1200;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// All namespaces, for an operator that looks after these only.
-const SCENARIOS: [&str; 16] = [
+const SCENARIOS: [&str; 18] = [
     "bootstrap",
     "deleted-pod",
     "killed",
     "source",
     "target",
+    "in-place-source",
+    "in-place-target",
     "operator-down",
     "kubelet",
     "rotation",
@@ -116,7 +118,7 @@ fn make_namespace(cluster: &Cluster, name: &str) -> Result<()> {
 pub(crate) fn options(namespace: &str, spec: Value) -> PairOptions {
     let seed = seed();
     println!("{namespace}: seed {seed}");
-    PairOptions { namespace: namespace.to_owned(), keys: KEYS, seed, spec }
+    PairOptions { namespace: namespace.to_owned(), keys: KEYS, seed, spec, values: Vec::new() }
 }
 
 /// Runs a scenario in a clean namespace, which is removed afterwards.
@@ -143,18 +145,19 @@ pub(crate) fn in_namespace(name: &str, scenario: impl FnOnce(&Suite, &str) -> Re
 /// The same with a pair that replicates, under load. The scenario ends the traffic, with a comparison.
 #[track_caller]
 pub(crate) fn with_pair(name: &str, scenario: impl FnOnce(&Suite, &Pair, Traffic) -> Result<()>) {
-    with_pair_of(name, json!({}), scenario);
+    with_pair_of(name, json!({}), Vec::new(), scenario);
 }
 
-/// The same with more in the spec.
+/// The same with more in the spec, and with these values of the sets' charts.
 #[track_caller]
 pub(crate) fn with_pair_of(
     name: &str,
     spec: Value,
+    values: Vec<(&'static str, Value)>,
     scenario: impl FnOnce(&Suite, &Pair, Traffic) -> Result<()>,
 ) {
     in_namespace(name, |suite, namespace| {
-        let options = options(namespace, spec);
+        let options = PairOptions { values, ..options(namespace, spec) };
         let begun = Instant::now();
         let pair = Pair::prepare(&suite.cluster, &options)?;
         let run = || {

@@ -109,7 +109,9 @@ fn upgrade(suite: &Suite, namespace: &str, next: &str) -> Result<()> {
         ensure!(record["copyId"] == copies[number], "{} was copied again", sync.pod_name());
         let comparison = compare(&mut master, &mut target, &CompareOptions::default())?;
         ensure!(comparison.is_equal() && comparison.keys > 0, "{comparison}");
-        println!("{comparison}; {}", ledger.verify_exact(&mut target)?);
+        let verified = ledger.verify_exact(&mut target)?;
+        ensure!(verified.applied > 0, "the load wrote nothing: {ledger}");
+        println!("{comparison}; {verified}");
     }
     Ok(())
 }

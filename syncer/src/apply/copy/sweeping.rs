@@ -95,7 +95,6 @@ impl Applier {
             }
             self.keep_sweep_alive(attached).await?;
         }
-        attached.reader.call(&["SELECT", "0"]).await?;
         Ok(true)
     }
 }
