@@ -173,7 +173,7 @@ impl Pair {
         let pairs = watcher.stop()?;
         let (mut source, mut target) =
             (self.source.connect_master()?, self.target.connect_master()?);
-        let comparison = compare(&mut source, &mut target, &CompareOptions::default())?;
+        let comparison = compare(&mut source, &mut target, &CompareOptions::synced())?;
         ensure!(comparison.is_equal() && comparison.keys > 0, "{comparison}");
         let verify = |connection: &mut Connection| {
             if has_source_failed_over {

@@ -27,7 +27,7 @@ impl Evidence {
         source: &mut Connection,
         target: &mut Connection,
     ) -> Result<bool> {
-        let comparison = compare(source, target, &CompareOptions::default())?;
+        let comparison = compare(source, target, &CompareOptions::synced())?;
         screen.plain("");
         screen.title("What was seen");
         for failover in &self.failovers {
