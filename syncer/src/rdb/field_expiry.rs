@@ -126,3 +126,101 @@ fn shift_each(value: &[u8], grace: Grace, out: &mut Vec<u8>) -> Result<Option<()
     }
     Ok(Some(()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LIMIT: u64 = 1 << 20;
+    const AT: i64 = 1_764_000_000_000;
+    const LATER: i64 = AT + 60_000;
+
+    fn minute() -> Grace {
+        Grace::new(Duration::from_secs(60))
+    }
+
+    fn shifted(family: Family, byte: u8, value: &[u8]) -> Option<Vec<u8>> {
+        let mut out = b"left from before".to_vec();
+        let value_type = ValueType { family, byte };
+        let is_shifted = shift_fields(value_type, value, minute(), LIMIT, &mut out).unwrap();
+        is_shifted.then_some(out)
+    }
+
+    /// Field `f` without an end, `g` with one.
+    fn table(least: i64) -> Vec<u8> {
+        [&least.to_le_bytes()[..], b"\x02\x00\x01f\x01v\x05\x01g\x01w"].concat()
+    }
+
+    fn each(time: i64) -> Vec<u8> {
+        let none = (-1_i64).to_le_bytes();
+        [b"\x02\x01f\x01v", &none[..], b"\x01g\x01w", &time.to_le_bytes()[..]].concat()
+    }
+
+    fn listpack(time: i64) -> Vec<u8> {
+        let mut entries = vec![];
+        // A value that is itself a number of eight bytes is no time.
+        for entry in
+            [&b"\x81f"[..], &[&[0xf4], &AT.to_le_bytes()[..]].concat(), b"\x00", b"\x81g", b"\x81w"]
+        {
+            entries.extend_from_slice(entry);
+            entries.push(entry.len() as u8);
+        }
+        entries.push(LISTPACK_INT64);
+        entries.extend_from_slice(&time.to_le_bytes());
+        entries.extend_from_slice(&[9, 0xff]);
+        let bytes = entries.len() as u32 + 6;
+        [&bytes.to_le_bytes()[..], &[6, 0], &entries].concat()
+    }
+
+    #[test]
+    fn promise_6_each_field_that_ends_ends_later() {
+        assert_eq!(shifted(Family::Redis, HASH_METADATA, &table(AT)), Some(table(LATER)));
+        assert_eq!(shifted(Family::Valkey, HASH_2, &each(AT)), Some(each(LATER)));
+        let small =
+            |time: i64, head: &[u8]| [&time.to_le_bytes()[..], head, &listpack(time)].concat();
+        let len = listpack(AT).len() as u8;
+        assert_eq!(
+            shifted(Family::Redis, HASH_LISTPACK_EX, &small(AT, &[len])),
+            Some(small(LATER, &[0x80, 0, 0, 0, len]))
+        );
+    }
+
+    #[test]
+    fn a_time_beyond_all_clocks_and_other_values_stay_as_they_are() {
+        let far = (1 << 48) - 2;
+        assert_eq!(shifted(Family::Redis, HASH_METADATA, &table(far - 4)), None);
+        assert_eq!(shifted(Family::Redis, HASH_METADATA, &table(i64::MAX)), None);
+        assert_eq!(shifted(Family::Valkey, HASH_2, &each(far)), None);
+        // Byte 22 is another type there.
+        assert_eq!(shifted(Family::Redis, HASH_2, &each(AT)), None);
+        assert_eq!(shifted(Family::Redis, 4, b"\x01\x01f\x01v"), None);
+    }
+
+    #[test]
+    fn what_is_cut_short_is_an_error() {
+        for (family, byte, value) in
+            [(Family::Redis, HASH_METADATA, table(AT)), (Family::Valkey, HASH_2, each(AT))]
+        {
+            let value_type = ValueType { family, byte };
+            for end in 0..value.len() {
+                let cut = shift_fields(value_type, &value[..end], minute(), LIMIT, &mut Vec::new());
+                assert!(cut.is_err(), "{value_type} cut at {end}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn random_values_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+            for (family, byte) in [
+                (Family::Redis, HASH_METADATA), (Family::Redis, HASH_LISTPACK_EX), (Family::Valkey, HASH_2),
+            ] {
+                let _ = shift_fields(ValueType { family, byte }, &bytes, minute(), LIMIT, &mut Vec::new());
+            }
+        }
+    }
+}
