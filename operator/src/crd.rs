@@ -15,7 +15,9 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use pair::{ExistingData, FullCopySpec, ReleaseAction, ReleaseSpec, RetentionSpec, SpoolSpec};
+pub use pair::{
+    ExistingData, ExpirySpec, FullCopySpec, ReleaseAction, ReleaseSpec, RetentionSpec, SpoolSpec,
+};
 pub use site::{
     AddressMapping, AuthSpec, PasswordSecretRef, SentinelAuthSpec, SentinelSpec, SiteSpec,
     StandaloneSpec,
@@ -110,6 +112,9 @@ pub struct RedisSyncSpec {
     /// What a full copy may do in the standby.
     #[serde(default)]
     pub full_copy: FullCopySpec,
+    /// When keys expire at the standby.
+    #[serde(default, skip_serializing_if = "ExpirySpec::is_default")]
+    pub expiry: ExpirySpec,
     /// The log on disk of what the source sent. It bridges the times at which the standby cannot be reached.
     #[serde(default)]
     pub spool: SpoolSpec,

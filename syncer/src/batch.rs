@@ -7,8 +7,9 @@ use std::collections::BTreeSet;
 
 use crate::{
     decode::UnitSpan,
-    expiry::expiry,
+    expiry::{ExpiryArgument, expiry},
     filter::{Verdict, judge},
+    grace::Grace,
     position::{DbIndex, Offset},
     resp::{RespError, command::Command, encode},
     route::Route,
@@ -164,13 +165,15 @@ pub struct Assembler {
     db: Option<DbIndex>,
     /// Databases that the target is known to have.
     databases: BTreeSet<DbIndex>,
+    grace: Grace,
     command: Command,
 }
 
 impl Assembler {
-    /// Starts behind a position whose database is known, or not (`None`).
-    pub fn new(db: Option<DbIndex>) -> Self {
-        Self { db, databases: BTreeSet::from([Route::RECORD_DB]), command: Command::default() }
+    /// Starts behind a position whose database is known, or not (`None`). Times of expiry get the grace.
+    pub fn new(db: Option<DbIndex>, grace: Grace) -> Self {
+        let databases = BTreeSet::from([Route::RECORD_DB]);
+        Self { db, databases, grace, command: Command::default() }
     }
 
     /// The target has this database.
@@ -288,35 +291,57 @@ impl Assembler {
                     return Err(UnitRefusal::UnknownToTarget(db));
                 }
                 batch.select(db);
-                if let Verdict::ForwardWithout(left_out) = verdict {
-                    self.rewrite_without(batch, buf, &left_out);
-                } else if bytes.first() == Some(&b'*') {
-                    batch.bytes.extend_from_slice(bytes);
-                } else {
+                let expiry = expiry(&self.command, buf);
+                batch.counts.expiring += u64::from(expiry.is_some());
+                let shifted = expiry.and_then(|expiry| self.shifted(buf, expiry));
+                match verdict {
+                    Verdict::ForwardWithout(left_out) => {
+                        self.rewrite(batch, buf, &left_out, shifted);
+                    }
                     // An inline command: inside a pipeline it is sent in the usual form.
-                    self.rewrite_without(batch, buf, &[]);
+                    _ if shifted.is_some() || bytes.first() != Some(&b'*') => {
+                        self.rewrite(batch, buf, &[], shifted);
+                    }
+                    _ => batch.bytes.extend_from_slice(bytes),
                 }
             }
         }
         batch.command_count += 1;
         batch.counts.commands += 1;
-        if expiry(&self.command, buf).is_some() {
-            batch.counts.expiring += 1;
-        }
         Ok(())
     }
 
-    fn rewrite_without(&self, batch: &mut Batch, buf: &[u8], left_out: &[usize]) {
+    /// The argument that states the time of expiry, and the time with the grace (Promise 6). `None`: it stays as it is.
+    fn shifted(&self, buf: &[u8], expiry: ExpiryArgument) -> Option<(usize, i64)> {
+        let text = self.command.argument(buf, expiry.index)?;
+        Some((expiry.index, self.grace.shift_text(text, expiry.unit)?))
+    }
+
+    fn rewrite(
+        &self,
+        batch: &mut Batch,
+        buf: &[u8],
+        left_out: &[usize],
+        shifted: Option<(usize, i64)>,
+    ) {
         let count = self.command.argument_count();
         encode::array_header(&mut batch.bytes, count - left_out.len());
         for index in (0..count).filter(|index| !left_out.contains(index)) {
-            encode::bulk(&mut batch.bytes, self.command.argument(buf, index).unwrap_or_default());
+            match shifted {
+                Some((at, time)) if at == index => encode::bulk_number(&mut batch.bytes, time),
+                _ => encode::bulk(
+                    &mut batch.bytes,
+                    self.command.argument(buf, index).unwrap_or_default(),
+                ),
+            }
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::decode::UnitDecoder;
 
@@ -340,7 +365,7 @@ mod tests {
         for command in commands {
             encode::command(decoder.input(), command);
         }
-        let mut assembler = Assembler::new(None);
+        let mut assembler = Assembler::new(None, Grace::new(Duration::from_secs(60)));
         assembler.allow(DbIndex(2));
         let mut batch = Batch::default();
         while let Some(unit) = decoder.next_unit().unwrap() {
@@ -388,6 +413,40 @@ mod tests {
         batch.select_record_db();
         assert_eq!(text(&batch), ["SET a 1"], "database 0 is selected already");
         assert_eq!(batch.command_count, 1);
+    }
+
+    #[test]
+    fn promise_6_times_of_expiry_get_the_grace_and_all_else_stays_as_it_came() {
+        let (batch, refusal) = assemble(&[
+            &["SELECT", "0"],
+            &["SET", "k", "PX", "NX", "PXAT", "1000"],
+            &["set", "k", "v", "keepttl"],
+            &["PEXPIREAT", "k", "1000", "GT"],
+            &["MULTI"],
+            &["EXPIRE", "k", "10"],
+            &["SETEX", "k", "10", "v"],
+            &["EXEC"],
+            &["HPEXPIREAT", "h", "1000", "FIELDS", "1", "f"],
+            &["RESTORE", "k", "1000", "x", "ABSTTL"],
+            &["RESTORE", "k", "0", "x"],
+            &["PEXPIREAT", "k", "281474976710654"],
+        ]);
+        assert_eq!(refusal, None);
+        assert_eq!(
+            text(&batch),
+            [
+                "SET k PX NX PXAT 61000",
+                "set k v keepttl",
+                "PEXPIREAT k 61000 GT",
+                "EXPIRE k 70",
+                "SETEX k 70 v",
+                "HPEXPIREAT h 61000 FIELDS 1 f",
+                "RESTORE k 61000 x ABSTTL",
+                "RESTORE k 0 x",
+                "PEXPIREAT k 281474976710654",
+            ]
+        );
+        assert_eq!(batch.counts.expiring, 7);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::{
     address::{AddressMap, HostPort},
     contract::{OnExistingData, SyncerConfig, Topology},
     credentials::Auth,
+    grace::Grace,
     release::Decision,
 };
 
@@ -33,6 +34,8 @@ pub struct ValidatedConfig {
     pub target: Site,
     /// What to do about keys that the target holds and the source does not.
     pub on_existing_data: OnExistingData,
+    /// How much later keys expire at the target.
+    pub grace: Grace,
     /// Where and how much is spooled.
     pub spool: SpoolSettings,
     /// Whether applying rests.

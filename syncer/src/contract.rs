@@ -12,9 +12,9 @@ pub mod sync_report;
 pub mod timestamp;
 
 pub use settings::{
-    AddressMapping, AuthConfig, EndpointConfig, FullCopyConfig, OnExistingData, ReleaseAction,
-    ReleaseConfig, RetentionConfig, SentinelConfig, ServerConfig, SpoolConfig, StandaloneConfig,
-    SyncerConfig,
+    AddressMapping, AuthConfig, EndpointConfig, ExpiryConfig, FullCopyConfig, OnExistingData,
+    ReleaseAction, ReleaseConfig, RetentionConfig, SentinelConfig, ServerConfig, SpoolConfig,
+    StandaloneConfig, SyncerConfig,
 };
 pub use sync_report::{
     CopyProgress, Counters, DataVerified, EndReport, Ends, FullCopies, Halt, Lag, LinkReport,

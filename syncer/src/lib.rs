@@ -24,6 +24,7 @@ pub mod sentinel;
 // The source's side: from its socket into the spool.
 pub mod link;
 pub mod gate;
+pub mod grace;
 pub mod source;
 pub mod spool;
 

@@ -10,6 +10,7 @@ pub mod value;
 
 mod length;
 mod lzf;
+mod packed;
 
 mod skip;
 
@@ -22,3 +23,4 @@ pub mod dump;
 pub mod support;
 
 pub mod backlen;
+mod field_expiry;

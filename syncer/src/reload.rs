@@ -106,6 +106,7 @@ fn merge(current: &ValidatedConfig, wanted: ValidatedConfig) -> (ValidatedConfig
         source,
         target,
         on_existing_data,
+        grace,
         spool,
         paused,
         release,
@@ -120,6 +121,7 @@ fn merge(current: &ValidatedConfig, wanted: ValidatedConfig) -> (ValidatedConfig
     };
     note("pairID", pair_id != current.pair_id);
     note("fullCopy", on_existing_data != current.on_existing_data);
+    note("expiry", grace != current.grace);
     note("spool", spool != current.spool);
     note("server", listen != current.listen);
     note("drainSeconds", drain != current.drain);

@@ -40,7 +40,7 @@ pub(crate) fn assert_equal(
     source: &mut redis::Connection,
     target: &mut redis::Connection,
 ) -> Result<u64> {
-    let comparison = compare(source, target, &CompareOptions::default())?;
+    let comparison = compare(source, target, &CompareOptions::synced())?;
     ensure!(comparison.is_equal(), "source and target differ: {comparison}");
     Ok(comparison.keys as u64)
 }

@@ -4,6 +4,7 @@
 mod bed;
 mod cut;
 mod election;
+mod expiry;
 mod failover;
 mod halt;
 mod kill;

@@ -143,7 +143,7 @@ fn with_keep_what_was_there_stays() -> Result<()> {
         ensure!(get(&pair.target, &format!("foreign:{number}"))? == number.to_string());
     }
     // They alone make the difference.
-    let options = CompareOptions::default();
+    let options = CompareOptions::synced();
     let found = compare(&mut pair.source.connect()?, &mut pair.target.connect()?, &options)?;
     let is_all_surplus = found.differences.iter().all(|one| one.kind == DifferenceKind::Surplus);
     ensure!(found.difference_count == 41 && is_all_surplus && found.keys > 3000, "{found}");

@@ -34,13 +34,22 @@ const DUMP_FOOTER_BYTES: usize = 10;
 pub struct CompareOptions {
     /// How far the two times of expiry may lie apart: the two sides are not read at one instant.
     pub ttl_tolerance_ms: i64,
-    /// How much later than at the source a key may expire at the target (`expiry.grace`).
+    /// How much later than at the source a key, or a field of a hash, expires at the target (`expiry.grace`).
     pub expiry_grace_ms: i64,
+    /// How much later still: a span that the source sends counts from when the target has it.
+    pub expiry_late_ms: i64,
+}
+
+impl CompareOptions {
+    /// Both sides of a syncer that adds the grace of its default.
+    pub fn synced() -> Self {
+        Self { expiry_grace_ms: 3_600_000, ..Self::default() }
+    }
 }
 
 impl Default for CompareOptions {
     fn default() -> Self {
-        Self { ttl_tolerance_ms: 1000, expiry_grace_ms: 0 }
+        Self { ttl_tolerance_ms: 1000, expiry_grace_ms: 0, expiry_late_ms: 0 }
     }
 }
 
@@ -247,7 +256,7 @@ impl Comparer<'_> {
         let at_source = self.reader.read(self.source, &unsettled).context("at the source")?;
         let at_target = self.reader.read(self.target, &unsettled).context("at the target")?;
         for ((key, source), target) in unsettled.iter().zip(at_source).zip(at_target) {
-            if let Some(kind) = source.difference(&target) {
+            if let Some(kind) = source.difference(&target, self.options) {
                 self.result.add(self.db, key, kind);
             }
         }
@@ -260,9 +269,9 @@ impl Comparer<'_> {
         }
         // Between the two looks both have grown older.
         let between = target.1.duration_since(source.1).as_millis() as i64;
-        let late = target.0 + between - source.0;
+        let late = target.0 + between - source.0 - self.options.expiry_grace_ms;
         let tolerance = self.options.ttl_tolerance_ms;
-        (-tolerance..=tolerance + self.options.expiry_grace_ms).contains(&late)
+        (-tolerance..=tolerance + self.options.expiry_late_ms).contains(&late)
     }
 }
 

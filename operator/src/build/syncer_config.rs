@@ -2,8 +2,9 @@
 
 use redissync_syncer::{
     contract::{
-        self, AuthConfig, EndpointConfig, FullCopyConfig, OnExistingData, ReleaseConfig,
-        RetentionConfig, SentinelConfig, ServerConfig, SpoolConfig, StandaloneConfig, SyncerConfig,
+        self, AuthConfig, EndpointConfig, ExpiryConfig, FullCopyConfig, OnExistingData,
+        ReleaseConfig, RetentionConfig, SentinelConfig, ServerConfig, SpoolConfig,
+        StandaloneConfig, SyncerConfig,
     },
     quantity::{Bytes, QuantityError, Span},
 };
@@ -52,6 +53,7 @@ pub fn build(
                 ExistingData::Keep => OnExistingData::Keep,
             },
         },
+        expiry: ExpiryConfig { grace: spec.expiry.grace.parse::<Span>()? },
         spool: SpoolConfig {
             dir: names::SPOOL_DIR.to_owned(),
             max_bytes: spec.spool.max_bytes.parse::<Bytes>()?,
@@ -135,14 +137,21 @@ pub fn restart_text(config: &SyncerConfig) -> String {
         source,
         target,
         full_copy,
+        expiry,
         spool,
         paused: _,
         release: _,
         server,
         drain_seconds,
     } = config;
+    // What is newer than the first version stands here only where it is not the default: else a new version of the operator
+    // would take every object for one that its user has changed, and restart all syncers at once.
+    let expiry = match expiry.is_default() {
+        true => String::new(),
+        false => format!(" {expiry:?}"),
+    };
     format!(
-        "{pair_id} {} {} {:?} {spool:?} {server:?} {drain_seconds}",
+        "{pair_id} {} {} {:?} {spool:?} {server:?} {drain_seconds}{expiry}",
         lasting(source),
         lasting(target),
         full_copy.on_existing_data

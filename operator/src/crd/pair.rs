@@ -28,6 +28,40 @@ pub enum ExistingData {
     Keep,
 }
 
+/// When keys expire at the standby.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ExpirySpec {
+    /// How much later than at the primary a key, or a field of a hash, expires at the standby, at most 720h. Deletions come
+    /// from the primary; the grace keeps the standby from expiring by itself what the primary has renewed meanwhile. No key
+    /// is lost as long as lag, copy time and the difference of the clocks stay below it. The time to live that the standby
+    /// shows is longer by it, and keys live on for it should you make the standby the primary by hand. `0s` applies times as
+    /// they come. A change restarts the syncer, and counts for what is written from then on. Default 1h.
+    #[serde(default = "default_grace")]
+    #[schemars(length(max = 32))]
+    #[x_kube(
+        validation = Rule::new("self.matches('^([0-9]{1,4}h)?([0-9]{1,6}m)?([0-9]{1,8}s)?$') && self.size() > 0 && duration(self) <= duration('720h')").message("expiry.grace must be a span of time of at most 720h, largest unit first, such as 1h or 90m; 0s turns it off")
+    )]
+    pub grace: String,
+}
+
+impl ExpirySpec {
+    /// Left out of what an object's hash is made of: it is newer than the first version.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Default for ExpirySpec {
+    fn default() -> Self {
+        Self { grace: default_grace() }
+    }
+}
+
+fn default_grace() -> String {
+    "1h".to_owned()
+}
+
 /// The spool.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]

@@ -233,6 +233,9 @@ const THE_REST: &[Row] = &[
         "spec.syncer.storage.size",
         "amount of bytes, such as 10Gi",
     ),
+    ("/spec/expiry: {grace: soon}", "spec.expiry.grace", "such as 1h or 90m"),
+    ("/spec/expiry: {grace: 721h}", "spec.expiry.grace", "at most 720h"),
+    ("/spec/expiry: {grace: 3600}", "spec.expiry.grace", "string"),
     (
         "/spec/spool: {retention: {age: tomorrow}}",
         "spec.spool.retention.age",

@@ -163,7 +163,7 @@ impl Applier {
         let mut keys = KeySetBuilder::new(&self.link.key_set_dir).map_err(TargetError::KeySet)?;
         let mut workers = self.start_workers(attached, record).await?;
         let mut decoder = RdbDecoder::new(RdbLimits { value_bytes_max: VALUE_BYTES_MAX });
-        let mut copied = Copied::default();
+        let mut copied = Copied::new(self.link.config().grace);
         let mut bytes = Vec::with_capacity(READ_BYTES);
         loop {
             bytes.clear();

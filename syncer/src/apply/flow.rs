@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::{
     batch::{Assembler, Batch, UnitRefusal},
     decode::{UnitDecoder, UnitSpan},
+    grace::Grace,
     position::{DbIndex, Offset},
     record::StreamPosition,
     spool::{CopyId, RangeId, Spool, SpoolError, StreamReader},
@@ -54,10 +55,11 @@ impl Flow {
         from: StreamPosition,
         copy_id: CopyId,
         databases: &BTreeSet<DbIndex>,
+        grace: Grace,
         skip: Option<Offset>,
     ) -> Option<Self> {
         let range = spool.find_range(from.position).filter(|range| range.copy_id == copy_id)?;
-        let mut assembler = Assembler::new(from.db);
+        let mut assembler = Assembler::new(from.db, grace);
         databases.iter().for_each(|db| assembler.allow(*db));
         Some(Self {
             reader: spool.reader_at(from.position)?,

@@ -142,8 +142,10 @@ impl Applier {
             Some(Consent::SkipUnit(end)) => Some(Offset(end)),
             _ => None,
         };
+        let grace = self.link.config().grace;
         let gathered = *attached.spool_progress.borrow_and_update();
-        let Some(flow) = Flow::open(spool, from, record.copy_id, &attached.databases, skip) else {
+        let Some(flow) = Flow::open(spool, from, record.copy_id, &attached.databases, grace, skip)
+        else {
             return Ok(None);
         };
         // Where the live range has the position, its end is what the source is asked for, however far the position

@@ -6,10 +6,11 @@ use super::{ConfigError, Endpoint, Site, SpoolSettings, ValidatedConfig};
 use crate::{
     address::{AddressMap, HostPort, InvalidHostPort, PartialAddress},
     contract::{
-        AddressMapping, AuthConfig, EndpointConfig, ReleaseAction, ReleaseConfig, SentinelConfig,
-        SpoolConfig, SyncerConfig,
+        AddressMapping, AuthConfig, EndpointConfig, ExpiryConfig, ReleaseAction, ReleaseConfig,
+        SentinelConfig, SpoolConfig, SyncerConfig,
     },
     credentials::Auth,
+    grace::Grace,
     quantity::{Bytes, Span},
     release::Decision,
     spool::CopyId,
@@ -28,6 +29,8 @@ const SPOOL_BYTES_MIN: Bytes = Bytes(1 << 20);
 const SPOOL_BYTES_DEFAULT_RETENTION: u64 = 1 << 30;
 /// A year: more is a slip of the unit.
 const RETENTION_AGE_MAX: Span = Span::hours(8760);
+/// A month: a target that is further behind is copied again.
+const GRACE_MAX: Span = Span::hours(720);
 
 fn wrong(field: impl Into<String>, problem: impl Into<String>) -> ConfigError {
     ConfigError::Field { field: field.into(), problem: problem.into() }
@@ -39,6 +42,7 @@ pub(super) fn validate(config: SyncerConfig) -> Result<ValidatedConfig, ConfigEr
         source,
         target,
         full_copy,
+        expiry,
         spool,
         paused,
         release,
@@ -60,6 +64,7 @@ pub(super) fn validate(config: SyncerConfig) -> Result<ValidatedConfig, ConfigEr
         source,
         target,
         on_existing_data: full_copy.on_existing_data,
+        grace: grace(&expiry)?,
         spool: spool_settings(spool)?,
         paused,
         release: release.map(decision).transpose()?,
@@ -250,6 +255,17 @@ fn check_distinct(source: &Site, target: &Site) -> Result<(), ConfigError> {
         }
         _ => Ok(()),
     }
+}
+
+fn grace(config: &ExpiryConfig) -> Result<Grace, ConfigError> {
+    let ExpiryConfig { grace } = config;
+    if *grace > GRACE_MAX {
+        return Err(wrong(
+            "expiry.grace",
+            format!("{grace} is too long: give at most {GRACE_MAX}"),
+        ));
+    }
+    Ok(Grace::new(grace.duration()))
 }
 
 fn spool_settings(config: SpoolConfig) -> Result<SpoolSettings, ConfigError> {

@@ -24,6 +24,9 @@ pub struct SyncerConfig {
     /// What a full copy may do.
     #[serde(default)]
     pub full_copy: FullCopyConfig,
+    /// When keys expire at the target.
+    #[serde(default, skip_serializing_if = "ExpiryConfig::is_default")]
+    pub expiry: ExpiryConfig,
     /// Where what the source sent is kept until the target has it.
     pub spool: SpoolConfig,
     /// Whether applying rests: the source is read and spooled on, nothing is written to the target. Taken
@@ -134,6 +137,18 @@ pub enum OnExistingData {
     Keep,
 }
 
+/// When keys expire at the target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ExpiryConfig {
+    /// How much later than at the source a key, or a field of a hash, expires at the target, at most 720h. Deletions
+    /// come from the source; the grace keeps the target from expiring by itself what the source has renewed meanwhile. No
+    /// key is lost as long as lag, copy time and the difference of the clocks stay below it. Default 1h; 0s applies
+    /// times as they come.
+    #[serde(default = "default_grace")]
+    pub grace: Span,
+}
+
 /// The spool: a log on disk of what the source sent.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -199,6 +214,19 @@ pub struct ServerConfig {
     pub listen: String,
 }
 
+impl ExpiryConfig {
+    /// Not written into a file then: a syncer that does not know the field yet reads it too.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Default for ExpiryConfig {
+    fn default() -> Self {
+        Self { grace: default_grace() }
+    }
+}
+
 impl Default for RetentionConfig {
     fn default() -> Self {
         Self { bytes: None, age: default_retention_age() }
@@ -217,6 +245,10 @@ fn default_pair_id() -> String {
 
 fn default_drain_seconds() -> u64 {
     20
+}
+
+fn default_grace() -> Span {
+    Span::hours(1)
 }
 
 fn default_spool_max() -> Bytes {

@@ -8,7 +8,8 @@
 use super::{
     error::Fault,
     event::RdbEntry,
-    length::{Text, decode_text, read_array},
+    length::{Text, decode_text},
+    packed::listpack,
     skip::walk_whole,
     support::Unsupported,
     value::layout,
@@ -93,61 +94,17 @@ pub fn check_backlens(
 
 /// Notes the forms in one listpack.
 fn walk_listpack(listpack: &[u8], found: &mut Backlens) -> Result<(), Fault> {
-    const CORRUPT: Fault = Fault::Corrupt("a listpack that cannot be walked");
-    let mut at = 6;
-    loop {
-        let first = *listpack.get(at).ok_or(CORRUPT)?;
-        let size = match first {
-            0x00..=0x7f | 0xff => 1,
-            0x80..=0xbf => 1 + usize::from(first & 0x3f),
-            0xc0..=0xdf => 2,
-            0xe0..=0xef => {
-                let [_, low] = read_array(listpack, at).ok_or(CORRUPT)?;
-                2 + ((usize::from(first & 0x0f) << 8) | usize::from(low))
-            }
-            0xf0 => {
-                let len = u32::from_le_bytes(read_array(listpack, at + 1).ok_or(CORRUPT)?);
-                5 + len as usize
-            }
-            0xf1 => 3,
-            0xf2 => 4,
-            0xf3 => 5,
-            0xf4 => 9,
-            0xf5..=0xfe => return Err(CORRUPT),
-        };
-        if first == 0xff {
-            return if at + 1 == listpack.len() { Ok(()) } else { Err(CORRUPT) };
+    let mut at = listpack::first(listpack)?;
+    while let Some(size) = listpack::entry_bytes(listpack, at)? {
+        let backlen_at = at.checked_add(size).ok_or(listpack::CORRUPT)?;
+        let width = listpack::backlen_bytes(listpack, backlen_at, size)?;
+        if let Some(short) = listpack::short_backlen_bytes(size) {
+            found.has_new |= width == short;
+            found.has_old |= width > short;
         }
-        let backlen_at = at.checked_add(size).ok_or(CORRUPT)?;
-        let width = match size {
-            0..=127 => 1,
-            128..16_383 => 2,
-            16_384..2_097_151 => 3,
-            2_097_152..268_435_455 => 4,
-            268_435_456.. => 5,
-            16_383 | 2_097_151 | 268_435_455 => {
-                let new_width = if size == 16_383 {
-                    2
-                } else if size == 2_097_151 {
-                    3
-                } else {
-                    4
-                };
-                match listpack.get(backlen_at) {
-                    Some(0x00) => {
-                        found.has_old = true;
-                        new_width + 1
-                    }
-                    Some(0x7f) => {
-                        found.has_new = true;
-                        new_width
-                    }
-                    _ => return Err(CORRUPT),
-                }
-            }
-        };
-        at = backlen_at.checked_add(width).ok_or(CORRUPT)?;
+        at = backlen_at.checked_add(width).ok_or(listpack::CORRUPT)?;
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -164,6 +121,8 @@ mod tests {
         bytes.resize(bytes.len() + len as usize, b'x');
         bytes.extend_from_slice(backlen);
         bytes.extend_from_slice(&[7, 1, 0xff]);
+        let total = bytes.len() as u32;
+        bytes[..4].copy_from_slice(&total.to_le_bytes());
         bytes
     }
 

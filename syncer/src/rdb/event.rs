@@ -4,9 +4,11 @@ use std::fmt;
 
 use super::{
     error::{Fault, RdbError},
+    field_expiry::shift_fields,
     length::{decode_text, read_number, read_text},
     value::{Family, ValueType},
 };
+use crate::grace::Grace;
 
 /// One record of an RDB, in the order of the file.
 #[derive(Clone, Debug, PartialEq)]
@@ -124,6 +126,29 @@ impl RdbEntry<'_> {
             Err(Fault::Corrupt(what)) => Err(RdbError::Corrupt { what, at: 0 }),
             Err(Fault::TooLarge) => Err(RdbError::TooLarge { limit, at: 0 }),
         }
+    }
+
+    /// The key as the target gets it, expiring later by the grace (Promise 6). A value that holds times of its own is
+    /// written into `scratch`. The place in an error is not known.
+    pub fn with_grace<'s>(
+        &'s self,
+        grace: Grace,
+        scratch: &'s mut Vec<u8>,
+    ) -> Result<RdbEntry<'s>, RdbError> {
+        let limit = self.value_bytes_max;
+        let is_shifted =
+            shift_fields(self.value_type, self.value, grace, limit, scratch).map_err(|fault| {
+                match fault {
+                    Fault::Corrupt(what) => RdbError::Corrupt { what, at: 0 },
+                    Fault::TooLarge => RdbError::TooLarge { limit, at: 0 },
+                }
+            })?;
+        let later = |at| grace.shift_millis(at).unwrap_or(at);
+        Ok(RdbEntry {
+            value: if is_shifted { scratch } else { self.value },
+            expire_at_ms: self.expire_at_ms.map(later),
+            ..self.clone()
+        })
     }
 
     /// The module of a value of type 7. The target must have it loaded, else RESTORE says

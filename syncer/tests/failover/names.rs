@@ -65,7 +65,7 @@ fn hostnames_are_followed_as_sentinels_announce_them() -> Result<()> {
     }
     // Before 7.0 EXPIRE travels as the seconds that are left: what waited for a failover lives longer by that wait, at
     // the source's own replicas too.
-    let options = CompareOptions { expiry_grace_ms: 60_000, ..CompareOptions::default() };
+    let options = CompareOptions { expiry_late_ms: 60_000, ..CompareOptions::synced() };
     bed.finish_with(load, &options)
 }
 

@@ -64,7 +64,7 @@ impl TwoSets {
 
     /// Ends the load, and compares both sides. The source's master may have failed over, and lost what it would.
     pub(super) fn finish(self, load: Load) -> Result<()> {
-        self.finish_with(load, &CompareOptions::default())
+        self.finish_with(load, &CompareOptions::synced())
     }
 
     /// The same with a say in what counts as equal.

@@ -185,7 +185,7 @@ impl Pair {
         let pairs = watcher.stop()?;
         let (mut source, mut target) =
             (self.source.connect_master()?, self.target.connect_master()?);
-        let comparison = compare(&mut source, &mut target, &CompareOptions::default())?;
+        let comparison = compare(&mut source, &mut target, &CompareOptions::synced())?;
         ensure!(comparison.is_equal() && comparison.keys > 0, "{comparison}");
         let has_source_failed_over = may_source_fail_over && self.source.master()?.epoch != epoch;
         let verify = |connection: &mut Connection| {

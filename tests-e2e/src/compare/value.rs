@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use anyhow::{Context, Result};
 use redis::{Cmd, Connection, Pipeline, Value};
 
-use super::DifferenceKind;
+use super::{CompareOptions, DifferenceKind};
 use crate::info::knows_command;
 
 /// Fields of XINFO STREAM and XINFO GROUPS that are part of the value. The others tell how it is stored, or follow
@@ -29,6 +29,8 @@ const SHOWN_BYTES: usize = 60;
 pub(super) struct Full {
     kind: String,
     parts: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// When fields of a hash expire, in milliseconds.
+    expiry: BTreeMap<Vec<u8>, i64>,
 }
 
 /// Reads values of both sides alike.
@@ -58,7 +60,7 @@ impl Reader {
         for ((key, kind), value) in keys.iter().zip(kinds).zip(values) {
             let parts = parts_of(&kind, value)
                 .with_context(|| format!("{} is a {kind} of another form", key.escape_ascii()))?;
-            let mut value = Full { kind, parts };
+            let mut value = Full { kind, parts, expiry: BTreeMap::new() };
             match value.kind.as_str() {
                 "hash" if self.has_field_expiry => add_field_expiry(connection, key, &mut value)?,
                 "stream" => add_stream_details(connection, key, &mut value)?,
@@ -124,11 +126,7 @@ fn add_field_expiry(connection: &mut Connection, key: &[u8], value: &mut Full) -
         .arg(&fields)
         .query(connection)
         .context("failed to read when fields expire")?;
-    for (field, time) in fields.into_iter().zip(times).filter(|(_, time)| *time >= 0) {
-        let mut name = b"expiry of ".to_vec();
-        name.extend(field);
-        value.parts.insert(name, time.to_string().into_bytes());
-    }
+    value.expiry = fields.into_iter().zip(times).filter(|(_, time)| *time >= 0).collect();
     Ok(())
 }
 
@@ -183,9 +181,21 @@ fn add_fields(value: &mut Full, of: &str, told: &BTreeMap<String, Value>, names:
 }
 
 impl Full {
-    pub(super) fn difference(&self, target: &Self) -> Option<DifferenceKind> {
+    pub(super) fn difference(
+        &self,
+        target: &Self,
+        options: &CompareOptions,
+    ) -> Option<DifferenceKind> {
         if self.kind != target.kind {
             return Some(DifferenceKind::Type(self.kind.clone(), target.kind.clone()));
+        }
+        for field in self.expiry.keys().chain(target.expiry.keys()) {
+            let (here, there) = (self.expiry.get(field), target.expiry.get(field));
+            let late = here.zip(there).map(|(here, there)| there - here - options.expiry_grace_ms);
+            if !late.is_some_and(|late| (0..=options.expiry_late_ms).contains(&late)) {
+                let what = format!("{} expires at {here:?} and {there:?}", shown(field));
+                return self.unlike(what);
+            }
         }
         let is_newer =
             |name: &[u8]| NEWER_FIELDS.iter().any(|field| name.ends_with(field.as_bytes()));

@@ -223,7 +223,7 @@ fn tell(screen: &Screen, pair: &Pair, agreement: &Agreement, seen: &Seen) -> Res
     screen.finding(
         true,
         &format!(
-            "0 differences in {} keys: type, value and time to live are the same on both sides.",
+            "0 differences in {} keys: type and value are the same on both sides, and what expires does so 1 h later at the standby.",
             grouped(comparison.keys)
         ),
     );

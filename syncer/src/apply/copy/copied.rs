@@ -5,6 +5,7 @@ use crate::{
     apply::attach::Attached,
     contract::HaltReason,
     filter::is_reserved_key,
+    grace::Grace,
     position::DbIndex,
     rdb::event::{RdbEntry, RdbEvent},
     record::Record,
@@ -43,7 +44,9 @@ pub(super) struct Copied {
     pub(super) keys: u64,
     /// Keys that the RDB announces.
     pub(super) keys_total: u64,
+    grace: Grace,
     scratch: Vec<u8>,
+    shifted: Vec<u8>,
 }
 
 #[derive(PartialEq, Eq)]
@@ -109,6 +112,11 @@ impl Refusal {
 }
 
 impl Copied {
+    /// Times of expiry get the grace.
+    pub(super) fn new(grace: Grace) -> Self {
+        Self { grace, ..Self::default() }
+    }
+
     pub(super) fn take(
         &mut self,
         event: RdbEvent<'_>,
@@ -152,8 +160,10 @@ impl Copied {
         }
         keys.add(self.db, entry.key).map_err(Refusal::KeySet)?;
         self.keys += 1;
-        self.batch
-            .add(self.db, entry, &attached.capabilities, &mut self.scratch)
-            .map_err(|refusal| Refusal::Entry(entry.value_type.name(), refusal))
+        let refuse = |refusal| Refusal::Entry(entry.value_type.name(), refusal);
+        let later = entry
+            .with_grace(self.grace, &mut self.shifted)
+            .map_err(|error| refuse(error.into()))?;
+        self.batch.add(self.db, &later, &attached.capabilities, &mut self.scratch).map_err(refuse)
     }
 }
