@@ -107,7 +107,7 @@ fn upgrade(suite: &Suite, namespace: &str, next: &str) -> Result<()> {
         })?;
         let record = sync.record_at(&mut target)?;
         ensure!(record["copyId"] == copies[number], "{} was copied again", sync.pod_name());
-        let comparison = compare(&mut master, &mut target, &CompareOptions::default())?;
+        let comparison = compare(&mut master, &mut target, &CompareOptions::synced())?;
         ensure!(comparison.is_equal() && comparison.keys > 0, "{comparison}");
         let verified = ledger.verify_exact(&mut target)?;
         ensure!(verified.applied > 0, "the load wrote nothing: {ledger}");
