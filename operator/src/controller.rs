@@ -6,6 +6,7 @@ pub mod validate;
 pub mod observe;
 pub mod plan;
 pub mod apply;
+pub mod lost;
 pub mod update_status;
 pub mod cleanup;
 
@@ -261,9 +262,9 @@ async fn act_on_lost(
     let plan = plan::plan_invalid(observed, now);
     let namespace = object.namespace().unwrap_or_default();
     let (client, name) = (&ctx.client, object.name_any());
-    match apply::apply_to_lost(client, &namespace, &name, &plan, observed).await {
+    match lost::apply(client, &namespace, &name, &plan, observed).await {
         Ok(is_pod_deleted) => (plan.once_applied(is_pod_deleted), Ok(())),
-        Err(err) => (plan.once_applied(false), Err(err)),
+        Err(err) => (plan.once_applied(false), Err(err.into())),
     }
 }
 
