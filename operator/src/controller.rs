@@ -3,6 +3,7 @@
 
 pub mod dereference;
 pub mod validate;
+pub mod nodes;
 pub mod observe;
 pub mod plan;
 pub mod apply;
@@ -241,7 +242,9 @@ async fn act(
             now,
         },
     );
-    match apply::apply(&ctx.client, sync, &resources, &plan, observed).await {
+    match apply::apply(&ctx.client, ctx.stores.nodes.as_ref(), sync, &resources, &plan, observed)
+        .await
+    {
         Ok(applied) => {
             if applied.generation.is_some() {
                 ctx.remember(reference, |memory| memory.applied_generation = applied.generation);
@@ -261,8 +264,8 @@ async fn act_on_lost(
 ) -> (Plan, Result<(), ApplyError>) {
     let plan = plan::plan_invalid(observed, now);
     let namespace = object.namespace().unwrap_or_default();
-    let (client, name) = (&ctx.client, object.name_any());
-    match lost::apply(client, &namespace, &name, &plan, observed).await {
+    let (nodes, name) = (ctx.stores.nodes.as_ref(), object.name_any());
+    match lost::apply(&ctx.client, nodes, &namespace, &name, &plan, observed).await {
         Ok(is_pod_deleted) => (plan.once_applied(is_pod_deleted), Ok(())),
         Err(err) => (plan.once_applied(false), Err(err.into())),
     }

@@ -31,7 +31,7 @@ use tracing::warn;
 
 use crate::{
     build::SyncerImage,
-    controller::{self, dereference::SecretCache, observe::Stores},
+    controller::{self, dereference::SecretCache, nodes::Nodes, observe::Stores},
     crd::RedisSync,
     metrics::Metrics,
     names,
@@ -80,7 +80,7 @@ pub async fn control(scope: Scope) -> anyhow::Result<()> {
         stateful_sets: place.reflect::<StatefulSet>(&triggers, &mut tasks),
         config_maps: place.reflect::<ConfigMap>(&triggers, &mut tasks),
         pods: place.reflect::<Pod>(&triggers, &mut tasks),
-        nodes: namespace.is_none().then(|| place.reflect_nodes(&mut tasks)),
+        nodes: namespace.is_none().then(|| Nodes::new(place.reflect_nodes(&mut tasks))),
     };
     tokio::select! {
         // The end first: without rights the stores are never filled.

@@ -15,6 +15,7 @@ use tracing::info;
 
 use super::{
     lost::{self, LostError},
+    nodes::Nodes,
     observe::Observed,
     plan::{Plan, PodStep, WorkloadStep},
     validate::ValidatedSync,
@@ -58,6 +59,7 @@ pub enum ApplyError {
 /// Applies what a valid object's plan says.
 pub async fn apply(
     client: &Client,
+    nodes: Option<&Nodes>,
     sync: &ValidatedSync,
     resources: &Resources,
     plan: &Plan,
@@ -91,7 +93,8 @@ pub async fn apply(
     if plan.pod == PodStep::Refresh {
         refresh(client, sync).await?;
     }
-    applied.is_pod_deleted = lost::apply(client, namespace, &sync.name, plan, observed).await?;
+    applied.is_pod_deleted =
+        lost::apply(client, nodes, namespace, &sync.name, plan, observed).await?;
     Ok(applied)
 }
 

@@ -2,6 +2,7 @@
 //! without waiting for it, and so is the claim that keeps its successor from starting elsewhere. It must never delete
 //! what the API server itself does not call lost.
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, PersistentVolumeClaim, Pod};
 use kube::{
     Api, Client, ResourceExt as _,
@@ -11,7 +12,8 @@ use tracing::warn;
 
 use super::{
     apply::ignore_absence,
-    observe::{NodeSeen, Observed},
+    nodes::Nodes,
+    observe::Observed,
     plan::{Plan, PodStep},
 };
 use crate::names;
@@ -39,16 +41,21 @@ pub enum LostError {
 /// Does what the plan says of them. True if the pod was deleted.
 pub async fn apply(
     client: &Client,
+    nodes: Option<&Nodes>,
     namespace: &str,
     name: &str,
     plan: &Plan,
     observed: &Observed,
 ) -> Result<bool, LostError> {
+    // Who sees no node calls none lost.
+    let Some(nodes) = nodes else {
+        return Ok(false);
+    };
     let mut is_pod_deleted = false;
     if plan.pod == PodStep::ForceDelete
         && let Some(pod) = &observed.pod
         && let Some(node) = &pod.node
-        && is_lost(client, node).await?
+        && is_lost(client, nodes, node).await?
     {
         let pod_name = names::pod(name);
         warn!(namespace, pod = pod_name, node = pod.node, "the pod's node is lost, it is deleted");
@@ -67,25 +74,24 @@ pub async fn apply(
         is_pod_deleted = true;
     }
     if plan.check_claim {
-        release_lost_claim(client, namespace, name).await?;
+        release_lost_claim(client, nodes, namespace, name).await?;
     }
     Ok(is_pod_deleted)
 }
 
 /// Asks the API server itself. The watch of pods may be ahead of that of nodes: a pod on a node that was added a moment
 /// ago would be taken for lost, and its successor too, for as long as the watch lags behind.
-async fn is_lost(client: &Client, node: &str) -> Result<bool, LostError> {
-    let nodes: Api<Node> = Api::all(client.clone());
-    match nodes.get_opt(node).await.map_err(|err| LostError::ReadNode(node.to_owned(), err))? {
-        None => Ok(true),
-        Some(node) => Ok(matches!(NodeSeen::from(&node), NodeSeen::NotReady { .. })),
-    }
+async fn is_lost(client: &Client, nodes: &Nodes, name: &str) -> Result<bool, LostError> {
+    let api: Api<Node> = Api::all(client.clone());
+    let node = api.get_opt(name).await.map_err(|err| LostError::ReadNode(name.to_owned(), err))?;
+    Ok(nodes.judge(name, node.as_ref()).is_lost(Timestamp::now()))
 }
 
 /// Deletes the claim of a pod that waits for a volume on a node that is lost. The spool is a cache: what it costs is at
 /// most a full copy (Promise 12).
 async fn release_lost_claim(
     client: &Client,
+    nodes: &Nodes,
     namespace: &str,
     name: &str,
 ) -> Result<(), LostError> {
@@ -98,7 +104,7 @@ async fn release_lost_claim(
     let Some(node) = claim.annotations().get(SELECTED_NODE).cloned() else {
         return Ok(());
     };
-    if !is_lost(client, &node).await? {
+    if !is_lost(client, nodes, &node).await? {
         return Ok(());
     }
     warn!(namespace, claim = claim_name, node, "the claim's node is lost, it is deleted");

@@ -6,17 +6,18 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use k8s_openapi::api::{
     apps::v1::StatefulSet,
-    core::v1::{ConfigMap, Node, Pod},
+    core::v1::{ConfigMap, Pod},
 };
 use kube::{
     ResourceExt as _,
     runtime::reflector::{ObjectRef, Store},
 };
 
+use super::nodes::{NodeSeen, Nodes};
 use crate::{names, report_watch::ReportView, site_watch::SiteView};
 
 /// The stores of the operator's watches.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Stores {
     /// The StatefulSets that it made.
     pub stateful_sets: Store<StatefulSet>,
@@ -25,7 +26,7 @@ pub struct Stores {
     /// The syncers' pods.
     pub pods: Store<Pod>,
     /// The nodes; `None` where the operator may not see them.
-    pub nodes: Option<Store<Node>>,
+    pub nodes: Option<Nodes>,
 }
 
 /// Everything that was seen of one object.
@@ -89,23 +90,6 @@ pub struct PodSeen {
     pub secret_versions: Option<String>,
 }
 
-/// A node.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum NodeSeen {
-    /// Nodes are not watched, or the pod has none.
-    #[default]
-    Unknown,
-    /// It works.
-    Ready,
-    /// Its kubelet does not say that it works.
-    NotReady {
-        /// Since when.
-        since: Timestamp,
-    },
-    /// It was removed.
-    Gone,
-}
-
 impl Observed {
     /// Reads the stores; the views come from whoever holds the tasks.
     pub fn read(
@@ -121,7 +105,7 @@ impl Observed {
         let pod = stores.pods.get(&ObjectRef::new(&names::pod(name)).within(namespace));
         let pod = pod.map(|pod| PodSeen::from(&*pod));
         let node = match (&stores.nodes, pod.as_ref().and_then(|pod| pod.node.as_deref())) {
-            (Some(nodes), Some(name)) => NodeSeen::read(nodes, name),
+            (Some(nodes), Some(name)) => nodes.see(name),
             _ => NodeSeen::Unknown,
         };
         Self {
@@ -188,28 +172,6 @@ impl From<&Pod> for PodSeen {
                 .map(|time| time.0),
             config_hash: pod.annotations().get(names::CONFIG_HASH).cloned(),
             secret_versions: pod.annotations().get(names::SECRET_VERSIONS).cloned(),
-        }
-    }
-}
-
-impl NodeSeen {
-    fn read(nodes: &Store<Node>, name: &str) -> Self {
-        nodes.get(&ObjectRef::new(name)).map_or(Self::Gone, |node| Self::from(&*node))
-    }
-}
-
-impl From<&Node> for NodeSeen {
-    fn from(node: &Node) -> Self {
-        let conditions = node.status.as_ref().and_then(|status| status.conditions.as_ref());
-        let ready = conditions
-            .and_then(|conditions| conditions.iter().find(|condition| condition.type_ == "Ready"));
-        match ready {
-            Some(ready) if ready.status == "True" => Self::Ready,
-            Some(ready) => match &ready.last_transition_time {
-                Some(time) => Self::NotReady { since: time.0 },
-                None => Self::Unknown,
-            },
-            None => Self::Unknown,
         }
     }
 }
