@@ -8,6 +8,7 @@ pub mod observe;
 pub mod plan;
 pub mod apply;
 pub mod lost;
+pub mod volume;
 pub mod update_status;
 pub mod cleanup;
 

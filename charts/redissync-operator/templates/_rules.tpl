@@ -17,7 +17,7 @@
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [get, list, watch, create, patch]
-# A syncer on a node that is lost is moved: its pod is deleted, and its claim if that is bound to the node.
+# A syncer on a node that is lost is moved: its pod is deleted, and its claim if only that node can reach its volume.
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch, patch, delete]

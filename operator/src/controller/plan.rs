@@ -13,7 +13,8 @@ use super::{
 };
 use crate::names;
 
-/// A pod that no node is found for, for so long, because its volume is on a lost node, gets a new volume.
+/// A pod that no node is found for, for so long, because its volume is on a lost node, gets a new volume. Long, since
+/// a node that comes back brings the spool back, and nothing waits for it but this pair.
 const CLAIM_LOST: SignedDuration = SignedDuration::from_mins(10);
 
 /// What to do.

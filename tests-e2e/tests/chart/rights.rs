@@ -19,7 +19,9 @@ const RIGHTS: [(&str, &str, &[&str]); 9] = [
     ("events.k8s.io", "events", &["create", "patch"]),
 ];
 
-const NODES: (&str, &str, &[&str]) = ("", "nodes", &["get", "list", "watch"]);
+/// Of the cluster itself, so only where all namespaces are looked after.
+const CLUSTER: [(&str, &str, &[&str]); 2] =
+    [("", "nodes", &["get", "list", "watch"]), ("", "persistentvolumes", &["get"])];
 const LEASES: (&str, &str, &[&str]) =
     ("coordination.k8s.io", "leases", &["get", "create", "patch", "update"]);
 
@@ -59,7 +61,7 @@ fn named<'a>(objects: &[&'a Value], name: &str) -> &'a Value {
 fn for_all_namespaces_it_has_these_rights_and_no_others() {
     let objects = render(&[]);
     let role = named(&of_kind(&objects, "ClusterRole"), "blue-redissync-operator");
-    assert_eq!(granted(role), expected(&[&RIGHTS[..], &[NODES]].concat()));
+    assert_eq!(granted(role), expected(&[&RIGHTS[..], &CLUSTER].concat()));
 
     let roles = of_kind(&objects, "Role");
     assert_eq!(roles.len(), 1);
