@@ -71,10 +71,26 @@ mod tests {
                 json!([{"matchExpressions": [host(&["a"])]}, {"matchExpressions": [zone]}]),
                 None,
             ),
-            ("of a node by its name", json!([{"matchFields": [on(NAME_FIELD, "In", &["n"])]}]), Some("n!")),
-            ("of all nodes but one", json!([{"matchExpressions": [on(HOSTNAME, "NotIn", &["a"])]}]), None),
-            ("of any node that has a name", json!([{"matchExpressions": [on(HOSTNAME, "Exists", &[])]}]), None),
-            ("of a driver's own label", json!([{"matchExpressions": [on("x.io/node", "In", &["a"])]}]), None),
+            (
+                "of a node by its name",
+                json!([{"matchFields": [on(NAME_FIELD, "In", &["n"])]}]),
+                Some("n!"),
+            ),
+            (
+                "of all nodes but one",
+                json!([{"matchExpressions": [on(HOSTNAME, "NotIn", &["a"])]}]),
+                None,
+            ),
+            (
+                "of any node that has a name",
+                json!([{"matchExpressions": [on(HOSTNAME, "Exists", &[])]}]),
+                None,
+            ),
+            (
+                "of a driver's own label",
+                json!([{"matchExpressions": [on("x.io/node", "In", &["a"])]}]),
+                None,
+            ),
             ("of no node", json!([{"matchExpressions": [host(&[])]}]), None),
         ];
         for (name, terms, expected) in rows {
