@@ -290,7 +290,16 @@ const THE_REST: &[Row] = &[
         "at most 40 characters",
     ),
     ("/metadata/name: Cart", "metadata.name", "lower case"),
+    ("/metadata/name: cart.eu", "metadata.name", "must have no dot"),
+    ("/metadata/name: cart.", "metadata.name", "lower case"),
     ("/spec: null", "spec", "Required"),
+    ("/spec/sites/1/standalone: (null)", "spec.sites[1]", "exactly one of standalone and sentinel"),
+    (
+        "/spec/sites/1/standalone: (null)\n/spec/sites/1/sentinel: (null)",
+        "spec.sites[1]",
+        "exactly one of standalone and sentinel",
+    ),
+    ("/spec/release: {action: SkipUnit, offset: (null)}", "spec.release", "need offset"),
 ];
 
 #[tokio::test]
@@ -328,6 +337,14 @@ async fn every_form_that_the_fields_promise_is_accepted() {
         "/spec/syncer: {template: {tolerations: [{key: a, operator: Exists, effect: NoExecute, tolerationSeconds: 5}]}}",
         "/spec/syncer: {resources: {limits: {memory: 1Gi, cpu: 1}}}",
         "/spec/paused: true",
+        "/spec/sites/0/standalone: (null)",
+        "/spec/sites/1/sentinel: (null)",
+        "/spec/sites/0/auth: (null)\n/spec/pairID: (null)\n/spec/release: (null)",
+        "/spec/sites/0/auth/username: (null)",
+        "/spec/spool: {retention: {bytes: (null)}}",
+        "/spec/spool: (null)\n/spec/syncer: {template: (null), storage: {storageClassName: (null)}}",
+        "/metadata/name: a-name-of-forty-characters-is-the-limits",
+        "/metadata/name: 7-cart",
     ] {
         let mut object = good("cart");
         change(&mut object, changes);
