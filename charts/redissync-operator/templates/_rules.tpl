@@ -2,7 +2,7 @@
 {{- define "redissync.rules" -}}
 - apiGroups: [redissync.dev]
   resources: [redissyncs]
-  verbs: [get, list, watch, patch]
+  verbs: [list, watch, patch]
 - apiGroups: [redissync.dev]
   resources: [redissyncs/status]
   verbs: [patch]
@@ -20,7 +20,7 @@
 # A syncer on a node that is lost is moved: its pod is deleted, and its claim if only that node can reach its volume.
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch, patch, delete]
+  verbs: [list, watch, patch, delete]
 - apiGroups: [""]
   resources: [persistentvolumeclaims]
   verbs: [get, delete]

@@ -8,12 +8,12 @@ use crate::objects::{of_kind, render};
 
 /// Group, resource, verbs: all that the operator may do where it looks after objects.
 const RIGHTS: [(&str, &str, &[&str]); 9] = [
-    ("redissync.dev", "redissyncs", &["get", "list", "watch", "patch"]),
+    ("redissync.dev", "redissyncs", &["list", "watch", "patch"]),
     ("redissync.dev", "redissyncs/status", &["patch"]),
     ("redissync.dev", "redissyncs/finalizers", &["update"]),
     ("apps", "statefulsets", &["get", "list", "watch", "create", "patch"]),
     ("", "configmaps", &["get", "list", "watch", "create", "patch"]),
-    ("", "pods", &["get", "list", "watch", "patch", "delete"]),
+    ("", "pods", &["list", "watch", "patch", "delete"]),
     ("", "persistentvolumeclaims", &["get", "delete"]),
     ("", "secrets", &["get"]),
     ("events.k8s.io", "events", &["create", "patch"]),
@@ -23,7 +23,7 @@ const RIGHTS: [(&str, &str, &[&str]); 9] = [
 const CLUSTER: [(&str, &str, &[&str]); 2] =
     [("", "nodes", &["get", "list", "watch"]), ("", "persistentvolumes", &["get"])];
 const LEASES: (&str, &str, &[&str]) =
-    ("coordination.k8s.io", "leases", &["get", "create", "patch", "update"]);
+    ("coordination.k8s.io", "leases", &["get", "create", "patch"]);
 
 type Grants = BTreeSet<(String, String, String)>;
 
