@@ -24,6 +24,7 @@ use kube::{
     Client, ResourceExt as _,
     runtime::{controller::Action, events::Recorder, reflector::ObjectRef},
 };
+use redissync_syncer::causes::chain;
 use tracing::{debug, error};
 
 use self::{
@@ -350,12 +351,6 @@ pub fn error_policy(object: Arc<RedisSync>, err: &ReconcileError, ctx: Arc<Conte
     let error = chain(err);
     error!(object = %reference, error, pause = pause.as_secs(), "a pass failed, it is done again");
     Action::requeue(pause)
-}
-
-/// The error with its causes.
-pub fn chain(err: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(err), |err| err.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// An object that is gone for good: nothing of it may stay in memory.

@@ -25,7 +25,7 @@ use kube::{
         watcher,
     },
 };
-use redissync_syncer::shutdown::Shutdown;
+use redissync_syncer::{causes::chain, shutdown::Shutdown};
 use serde::de::DeserializeOwned;
 use tracing::warn;
 
@@ -139,7 +139,7 @@ fn look_after(err: Outcome, ctx: &controller::Context) {
         // Logged where it failed.
         kube::runtime::controller::Error::ReconcilerFailed(..) => {}
         err => {
-            warn!(error = %controller::chain(&err), kind = "RedisSync", "a watch failed, it is begun again");
+            warn!(error = %chain(&err), kind = "RedisSync", "a watch failed, it is begun again");
         }
     }
 }
