@@ -12,10 +12,11 @@ pub mod volume;
 pub mod update_status;
 pub mod cleanup;
 
+pub mod memory;
+
 use std::{
-    collections::HashMap,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -31,6 +32,7 @@ use self::{
     apply::ApplyError,
     cleanup::{Cleanup, CleanupError},
     dereference::{DereferenceError, Dereferenced, SecretCache},
+    memory::Memory,
     observe::{Observed, Stores},
     plan::{Circumstances, Plan, PodStep},
     update_status::UpdateStatusError,
@@ -38,7 +40,7 @@ use self::{
 };
 use crate::{
     build::{self, SyncerImage},
-    crd::{RedisSync, RedisSyncStatus},
+    crd::RedisSync,
     events,
     metrics::Metrics,
     names,
@@ -75,7 +77,7 @@ pub struct Context {
     /// The Secrets that were read last.
     pub secrets: SecretCache,
     /// What each object's passes left behind.
-    pub memory: Mutex<HashMap<ObjectRef<RedisSync>, Memory>>,
+    pub memory: Memory,
     /// Counts.
     pub metrics: Metrics,
     /// Where nodes cannot be seen, the operator's rights may end with the namespace: no finalizer then.
@@ -84,17 +86,6 @@ pub struct Context {
     pub own_namespace: String,
     /// Asks one address for the reports of all syncers. For tests of many objects without pods.
     pub report_stand_in: Option<SocketAddr>,
-}
-
-/// What one object's passes leave behind. Lost with the process, which costs one apply.
-#[derive(Clone, Debug, Default)]
-pub struct Memory {
-    /// The StatefulSet's generation after it was applied last.
-    applied_generation: Option<i64>,
-    /// The status that was written last: newer than the one in the store, for a moment. Events are told once.
-    status: Option<RedisSyncStatus>,
-    /// Errors in a row.
-    failures: u32,
 }
 
 /// Which step failed.
@@ -124,10 +115,7 @@ pub async fn reconcile(
     ctx.metrics.passed(outcome.is_ok(), started.elapsed());
     ctx.metrics.set_objects(ctx.watches.len());
     if outcome.is_ok() {
-        // Not remembered anew: the object may be gone.
-        if let Some(memory) = ctx.memory().get_mut(&ObjectRef::from_obj(&*object)) {
-            memory.failures = 0;
-        }
+        ctx.memory.passed(&ObjectRef::from_obj(&*object));
     }
     outcome
 }
@@ -163,11 +151,11 @@ async fn pass(object: &RedisSync, ctx: &Context) -> Result<Action, ReconcileErro
         failure,
         now,
     });
-    let told = ctx.recall(&reference).status.or_else(|| object.status.clone());
+    let told = ctx.memory.recall(&reference).status.or_else(|| object.status.clone());
     let events = events::events(told.as_ref(), &status, &plan);
     update_status::update_status(&ctx.client, &ctx.recorder, object, &status, events).await?;
     // Only now: what could not be written is told by the next pass.
-    ctx.remember(&reference, |memory| memory.status = Some(status));
+    ctx.memory.told(&reference, status);
     applied?;
     Ok(Action::requeue(ctx.look_again(invalid, &plan)))
 }
@@ -231,7 +219,7 @@ async fn act(
     ctx: &Context,
 ) -> (Plan, Result<(), ApplyError>) {
     let resources = build::build(sync, &ctx.image);
-    let applied_generation = ctx.recall(reference).applied_generation;
+    let applied_generation = ctx.memory.recall(reference).applied_generation;
     let has_turn =
         plan::is_upgrade(observed, &resources.stateful_set) && ctx.take_turn(sync, observed);
     let plan = plan::plan(
@@ -248,8 +236,8 @@ async fn act(
         .await
     {
         Ok(applied) => {
-            if applied.generation.is_some() {
-                ctx.remember(reference, |memory| memory.applied_generation = applied.generation);
+            if let Some(generation) = applied.generation {
+                ctx.memory.applied(reference, generation);
             }
             (plan.once_applied(applied.is_pod_deleted), Ok(()))
         }
@@ -290,7 +278,7 @@ async fn remove(
         Cleanup::Draining(wait) => Ok(Action::requeue(wait)),
         Cleanup::Done => {
             ctx.watches.forget(reference);
-            ctx.memory().remove(reference);
+            ctx.memory.forget(reference);
             Ok(Action::await_change())
         }
     }
@@ -328,25 +316,12 @@ impl Context {
         let is_well = observed.workload.as_ref().is_some_and(|seen| seen.is_rolled_out);
         self.rollout.take_turn(&candidate, is_well, all.iter().map(|set| &**set), Instant::now())
     }
-
-    fn memory(&self) -> std::sync::MutexGuard<'_, HashMap<ObjectRef<RedisSync>, Memory>> {
-        self.memory.lock().expect("no holder of this lock panics")
-    }
-
-    fn recall(&self, object: &ObjectRef<RedisSync>) -> Memory {
-        self.memory().get(object).cloned().unwrap_or_default()
-    }
-
-    fn remember(&self, object: &ObjectRef<RedisSync>, change: impl FnOnce(&mut Memory)) {
-        change(self.memory().entry(object.clone()).or_default());
-    }
 }
 
 /// When a failed pass is done again: with growing pauses, each object for itself.
 pub fn error_policy(object: Arc<RedisSync>, err: &ReconcileError, ctx: Arc<Context>) -> Action {
     let reference = ObjectRef::from_obj(&*object);
-    let failures = ctx.recall(&reference).failures;
-    ctx.remember(&reference, |memory| memory.failures = failures.saturating_add(1));
+    let failures = ctx.memory.failed(&reference);
     let pause = BACKOFF_MIN * 2_u32.pow(failures.min(BACKOFF_DOUBLINGS_MAX));
     let error = chain(err);
     error!(object = %reference, error, pause = pause.as_secs(), "a pass failed, it is done again");
@@ -357,5 +332,5 @@ pub fn error_policy(object: Arc<RedisSync>, err: &ReconcileError, ctx: Arc<Conte
 pub fn forget(reference: &ObjectRef<RedisSync>, ctx: &Context) {
     debug!(object = %reference, "the object is gone");
     ctx.watches.forget(reference);
-    ctx.memory().remove(reference);
+    ctx.memory.forget(reference);
 }

@@ -2,7 +2,7 @@
 
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::Duration,
 };
 
@@ -31,7 +31,7 @@ use tracing::warn;
 
 use crate::{
     build::SyncerImage,
-    controller::{self, dereference::SecretCache, nodes::Nodes, observe::Stores},
+    controller::{self, dereference::SecretCache, memory::Memory, nodes::Nodes, observe::Stores},
     crd::RedisSync,
     metrics::Metrics,
     names,
@@ -103,7 +103,7 @@ pub async fn control(scope: Scope) -> anyhow::Result<()> {
         watches: Watches::new(triggers),
         rollout: Rollout::default(),
         secrets: SecretCache::default(),
-        memory: Mutex::default(),
+        memory: Memory::default(),
         metrics,
         may_hold: namespace.is_none(),
         own_namespace: args.own_namespace,
