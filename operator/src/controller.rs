@@ -43,8 +43,8 @@ use crate::{
     crd::RedisSync,
     events,
     metrics::Metrics,
-    names,
     report_client::ReportAddress,
+    report_watch::ReportView,
     rollout::{self, Rollout},
     status::{self, Evidence},
     watches::Watches,
@@ -128,9 +128,12 @@ async fn pass(object: &RedisSync, ctx: &Context) -> Result<Action, ReconcileErro
     if ctx.may_hold && object.namespace().as_deref() != Some(&ctx.own_namespace) {
         cleanup::hold(&ctx.client, object).await?;
     }
-    let dereferenced = dereference(object, &reference, ctx).await?;
+    let address = ReportAddress::of(object, &ctx.stores.pods, ctx.report_stand_in);
+    let is_asked = address.is_some();
+    let report = ctx.watches.report(&reference, &object.uid().unwrap_or_default(), address);
+    let dereferenced = dereference(object, &report, ctx).await?;
     let validated = validate::validate(object, &dereferenced);
-    let observed = observe(object, validated.as_ref().ok(), &dereferenced, &reference, ctx);
+    let observed = observe(object, validated.as_ref().ok(), &dereferenced, report, ctx);
     let now = Timestamp::now();
     let (invalid, (plan, applied)) = match &validated {
         Ok(sync) => (None, act(sync, &observed, &reference, now, ctx).await),
@@ -138,7 +141,7 @@ async fn pass(object: &RedisSync, ctx: &Context) -> Result<Action, ReconcileErro
     };
     // What could not be applied is told before it is tried again.
     let failure = applied.as_ref().err().map(|err| chain(err));
-    if awaits_first_word(object, &observed, &plan, ctx) {
+    if is_asked && awaits_first_word(object, &observed, &plan) {
         applied?;
         return Ok(Action::requeue(REFRESH_MIN));
     }
@@ -162,20 +165,18 @@ async fn pass(object: &RedisSync, ctx: &Context) -> Result<Action, ReconcileErro
 
 /// Whether an operator that has just started has asked the syncer and has no answer yet. It comes, or fails, within
 /// seconds and asks for a pass; till then the status that is there tells more than "nobody was heard" would.
-fn awaits_first_word(object: &RedisSync, observed: &Observed, plan: &Plan, ctx: &Context) -> bool {
-    let is_asked = report_address(object, ctx).is_some();
+fn awaits_first_word(object: &RedisSync, observed: &Observed, plan: &Plan) -> bool {
     let is_answered = observed.report.report.is_some() || observed.report.failure.is_some();
-    object.status.is_some() && is_asked && !is_answered && plan.pod != PodStep::ForceDelete
+    object.status.is_some() && !is_answered && plan.pod != PodStep::ForceDelete
 }
 
 /// Step 1. What a server refuses is read anew at once: the password may have been rotated.
 async fn dereference(
     object: &RedisSync,
-    reference: &ObjectRef<RedisSync>,
+    view: &ReportView,
     ctx: &Context,
 ) -> Result<Dereferenced, ReconcileError> {
-    let uid = object.uid().unwrap_or_default();
-    let view = ctx.watches.report(reference, &uid, report_address(object, ctx));
+    let reference = &ObjectRef::from_obj(object);
     let waits =
         view.report.iter().flat_map(|report| report.waits.iter().chain(&report.waiting_for));
     let is_refused = waits.into_iter().any(|wait| wait.reason.is_refused_password())
@@ -185,21 +186,20 @@ async fn dereference(
         .await?)
 }
 
-/// Step 3: the tasks are told what is wanted, then everything is read.
+/// Step 3: the site watches are told what is wanted, then everything is read.
 fn observe(
     object: &RedisSync,
     sync: Option<&ValidatedSync>,
     dereferenced: &Dereferenced,
-    reference: &ObjectRef<RedisSync>,
+    report: ReportView,
     ctx: &Context,
 ) -> Observed {
+    let reference = &ObjectRef::from_obj(object);
     if let Some(sync) = sync {
         let credentials =
             [&sync.source, &sync.target].map(|site| validate::credentials(site, dereferenced));
         ctx.watches.update(reference, sync, credentials);
     }
-    let uid = object.uid().unwrap_or_default();
-    let report = ctx.watches.report(reference, &uid, report_address(object, ctx));
     let sites = match validate::flow(&object.spec) {
         Ok((source, target)) => {
             [source, target].map(|site| ctx.watches.site(reference, &site.name))
@@ -282,21 +282,6 @@ async fn remove(
             Ok(Action::await_change())
         }
     }
-}
-
-fn report_address(object: &RedisSync, ctx: &Context) -> Option<ReportAddress> {
-    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
-    let pair_id = validate::pair_id(object);
-    if let Some(socket) = ctx.report_stand_in {
-        return Some(ReportAddress { socket, prefix: format!("/{namespace}/{name}"), pair_id });
-    }
-    let pod = ctx.stores.pods.get(&ObjectRef::new(&names::pod(&name)).within(&namespace))?;
-    let address = observe::PodSeen::from(&*pod).address?;
-    Some(ReportAddress {
-        socket: SocketAddr::new(address, names::HTTP_PORT),
-        prefix: String::new(),
-        pair_id,
-    })
 }
 
 impl Context {
