@@ -3,16 +3,20 @@
 
 pub mod dereference;
 pub mod validate;
+pub mod nodes;
 pub mod observe;
 pub mod plan;
 pub mod apply;
+pub mod lost;
+pub mod volume;
 pub mod update_status;
 pub mod cleanup;
 
+pub mod memory;
+
 use std::{
-    collections::HashMap,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -21,12 +25,14 @@ use kube::{
     Client, ResourceExt as _,
     runtime::{controller::Action, events::Recorder, reflector::ObjectRef},
 };
+use redissync_syncer::causes::chain;
 use tracing::{debug, error};
 
 use self::{
     apply::ApplyError,
     cleanup::{Cleanup, CleanupError},
     dereference::{DereferenceError, Dereferenced, SecretCache},
+    memory::Memory,
     observe::{Observed, Stores},
     plan::{Circumstances, Plan, PodStep},
     update_status::UpdateStatusError,
@@ -34,11 +40,11 @@ use self::{
 };
 use crate::{
     build::{self, SyncerImage},
-    crd::{RedisSync, RedisSyncStatus},
+    crd::RedisSync,
     events,
     metrics::Metrics,
-    names,
     report_client::ReportAddress,
+    report_watch::ReportView,
     rollout::{self, Rollout},
     status::{self, Evidence},
     watches::Watches,
@@ -71,7 +77,7 @@ pub struct Context {
     /// The Secrets that were read last.
     pub secrets: SecretCache,
     /// What each object's passes left behind.
-    pub memory: Mutex<HashMap<ObjectRef<RedisSync>, Memory>>,
+    pub memory: Memory,
     /// Counts.
     pub metrics: Metrics,
     /// Where nodes cannot be seen, the operator's rights may end with the namespace: no finalizer then.
@@ -80,17 +86,6 @@ pub struct Context {
     pub own_namespace: String,
     /// Asks one address for the reports of all syncers. For tests of many objects without pods.
     pub report_stand_in: Option<SocketAddr>,
-}
-
-/// What one object's passes leave behind. Lost with the process, which costs one apply.
-#[derive(Clone, Debug, Default)]
-pub struct Memory {
-    /// The StatefulSet's generation after it was applied last.
-    applied_generation: Option<i64>,
-    /// The status that was written last: newer than the one in the store, for a moment. Events are told once.
-    status: Option<RedisSyncStatus>,
-    /// Errors in a row.
-    failures: u32,
 }
 
 /// Which step failed.
@@ -120,10 +115,7 @@ pub async fn reconcile(
     ctx.metrics.passed(outcome.is_ok(), started.elapsed());
     ctx.metrics.set_objects(ctx.watches.len());
     if outcome.is_ok() {
-        // Not remembered anew: the object may be gone.
-        if let Some(memory) = ctx.memory().get_mut(&ObjectRef::from_obj(&*object)) {
-            memory.failures = 0;
-        }
+        ctx.memory.passed(&ObjectRef::from_obj(&*object));
     }
     outcome
 }
@@ -136,9 +128,12 @@ async fn pass(object: &RedisSync, ctx: &Context) -> Result<Action, ReconcileErro
     if ctx.may_hold && object.namespace().as_deref() != Some(&ctx.own_namespace) {
         cleanup::hold(&ctx.client, object).await?;
     }
-    let dereferenced = dereference(object, &reference, ctx).await?;
+    let address = ReportAddress::of(object, &ctx.stores.pods, ctx.report_stand_in);
+    let is_asked = address.is_some();
+    let report = ctx.watches.report(&reference, &object.uid().unwrap_or_default(), address);
+    let dereferenced = dereference(object, &report, ctx).await?;
     let validated = validate::validate(object, &dereferenced);
-    let observed = observe(object, validated.as_ref().ok(), &dereferenced, &reference, ctx);
+    let observed = observe(object, validated.as_ref().ok(), &dereferenced, report, ctx);
     let now = Timestamp::now();
     let (invalid, (plan, applied)) = match &validated {
         Ok(sync) => (None, act(sync, &observed, &reference, now, ctx).await),
@@ -146,7 +141,7 @@ async fn pass(object: &RedisSync, ctx: &Context) -> Result<Action, ReconcileErro
     };
     // What could not be applied is told before it is tried again.
     let failure = applied.as_ref().err().map(|err| chain(err));
-    if awaits_first_word(object, &observed, &plan, ctx) {
+    if is_asked && awaits_first_word(object, &observed, &plan) {
         applied?;
         return Ok(Action::requeue(REFRESH_MIN));
     }
@@ -159,31 +154,29 @@ async fn pass(object: &RedisSync, ctx: &Context) -> Result<Action, ReconcileErro
         failure,
         now,
     });
-    let told = ctx.recall(&reference).status.or_else(|| object.status.clone());
+    let told = ctx.memory.recall(&reference).status.or_else(|| object.status.clone());
     let events = events::events(told.as_ref(), &status, &plan);
     update_status::update_status(&ctx.client, &ctx.recorder, object, &status, events).await?;
     // Only now: what could not be written is told by the next pass.
-    ctx.remember(&reference, |memory| memory.status = Some(status));
+    ctx.memory.told(&reference, status);
     applied?;
     Ok(Action::requeue(ctx.look_again(invalid, &plan)))
 }
 
 /// Whether an operator that has just started has asked the syncer and has no answer yet. It comes, or fails, within
 /// seconds and asks for a pass; till then the status that is there tells more than "nobody was heard" would.
-fn awaits_first_word(object: &RedisSync, observed: &Observed, plan: &Plan, ctx: &Context) -> bool {
-    let is_asked = report_address(object, ctx).is_some();
+fn awaits_first_word(object: &RedisSync, observed: &Observed, plan: &Plan) -> bool {
     let is_answered = observed.report.report.is_some() || observed.report.failure.is_some();
-    object.status.is_some() && is_asked && !is_answered && plan.pod != PodStep::ForceDelete
+    object.status.is_some() && !is_answered && plan.pod != PodStep::ForceDelete
 }
 
 /// Step 1. What a server refuses is read anew at once: the password may have been rotated.
 async fn dereference(
     object: &RedisSync,
-    reference: &ObjectRef<RedisSync>,
+    view: &ReportView,
     ctx: &Context,
 ) -> Result<Dereferenced, ReconcileError> {
-    let uid = object.uid().unwrap_or_default();
-    let view = ctx.watches.report(reference, &uid, report_address(object, ctx));
+    let reference = &ObjectRef::from_obj(object);
     let waits =
         view.report.iter().flat_map(|report| report.waits.iter().chain(&report.waiting_for));
     let is_refused = waits.into_iter().any(|wait| wait.reason.is_refused_password())
@@ -193,21 +186,20 @@ async fn dereference(
         .await?)
 }
 
-/// Step 3: the tasks are told what is wanted, then everything is read.
+/// Step 3: the site watches are told what is wanted, then everything is read.
 fn observe(
     object: &RedisSync,
     sync: Option<&ValidatedSync>,
     dereferenced: &Dereferenced,
-    reference: &ObjectRef<RedisSync>,
+    report: ReportView,
     ctx: &Context,
 ) -> Observed {
+    let reference = &ObjectRef::from_obj(object);
     if let Some(sync) = sync {
         let credentials =
             [&sync.source, &sync.target].map(|site| validate::credentials(site, dereferenced));
         ctx.watches.update(reference, sync, credentials);
     }
-    let uid = object.uid().unwrap_or_default();
-    let report = ctx.watches.report(reference, &uid, report_address(object, ctx));
     let sites = match validate::flow(&object.spec) {
         Ok((source, target)) => {
             [source, target].map(|site| ctx.watches.site(reference, &site.name))
@@ -227,7 +219,7 @@ async fn act(
     ctx: &Context,
 ) -> (Plan, Result<(), ApplyError>) {
     let resources = build::build(sync, &ctx.image);
-    let applied_generation = ctx.recall(reference).applied_generation;
+    let applied_generation = ctx.memory.recall(reference).applied_generation;
     let has_turn =
         plan::is_upgrade(observed, &resources.stateful_set) && ctx.take_turn(sync, observed);
     let plan = plan::plan(
@@ -240,10 +232,12 @@ async fn act(
             now,
         },
     );
-    match apply::apply(&ctx.client, sync, &resources, &plan, observed).await {
+    match apply::apply(&ctx.client, ctx.stores.nodes.as_ref(), sync, &resources, &plan, observed)
+        .await
+    {
         Ok(applied) => {
-            if applied.generation.is_some() {
-                ctx.remember(reference, |memory| memory.applied_generation = applied.generation);
+            if let Some(generation) = applied.generation {
+                ctx.memory.applied(reference, generation);
             }
             (plan.once_applied(applied.is_pod_deleted), Ok(()))
         }
@@ -260,10 +254,10 @@ async fn act_on_lost(
 ) -> (Plan, Result<(), ApplyError>) {
     let plan = plan::plan_invalid(observed, now);
     let namespace = object.namespace().unwrap_or_default();
-    let (client, name) = (&ctx.client, object.name_any());
-    match apply::apply_to_lost(client, &namespace, &name, &plan, observed).await {
+    let (nodes, name) = (ctx.stores.nodes.as_ref(), object.name_any());
+    match lost::apply(&ctx.client, nodes, &namespace, &name, &plan, observed).await {
         Ok(is_pod_deleted) => (plan.once_applied(is_pod_deleted), Ok(())),
-        Err(err) => (plan.once_applied(false), Err(err)),
+        Err(err) => (plan.once_applied(false), Err(err.into())),
     }
 }
 
@@ -284,25 +278,10 @@ async fn remove(
         Cleanup::Draining(wait) => Ok(Action::requeue(wait)),
         Cleanup::Done => {
             ctx.watches.forget(reference);
-            ctx.memory().remove(reference);
+            ctx.memory.forget(reference);
             Ok(Action::await_change())
         }
     }
-}
-
-fn report_address(object: &RedisSync, ctx: &Context) -> Option<ReportAddress> {
-    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
-    let pair_id = validate::pair_id(object);
-    if let Some(socket) = ctx.report_stand_in {
-        return Some(ReportAddress { socket, prefix: format!("/{namespace}/{name}"), pair_id });
-    }
-    let pod = ctx.stores.pods.get(&ObjectRef::new(&names::pod(&name)).within(&namespace))?;
-    let address = observe::PodSeen::from(&*pod).address?;
-    Some(ReportAddress {
-        socket: SocketAddr::new(address, names::HTTP_PORT),
-        prefix: String::new(),
-        pair_id,
-    })
 }
 
 impl Context {
@@ -322,40 +301,21 @@ impl Context {
         let is_well = observed.workload.as_ref().is_some_and(|seen| seen.is_rolled_out);
         self.rollout.take_turn(&candidate, is_well, all.iter().map(|set| &**set), Instant::now())
     }
-
-    fn memory(&self) -> std::sync::MutexGuard<'_, HashMap<ObjectRef<RedisSync>, Memory>> {
-        self.memory.lock().expect("no holder of this lock panics")
-    }
-
-    fn recall(&self, object: &ObjectRef<RedisSync>) -> Memory {
-        self.memory().get(object).cloned().unwrap_or_default()
-    }
-
-    fn remember(&self, object: &ObjectRef<RedisSync>, change: impl FnOnce(&mut Memory)) {
-        change(self.memory().entry(object.clone()).or_default());
-    }
 }
 
 /// When a failed pass is done again: with growing pauses, each object for itself.
 pub fn error_policy(object: Arc<RedisSync>, err: &ReconcileError, ctx: Arc<Context>) -> Action {
     let reference = ObjectRef::from_obj(&*object);
-    let failures = ctx.recall(&reference).failures;
-    ctx.remember(&reference, |memory| memory.failures = failures.saturating_add(1));
+    let failures = ctx.memory.failed(&reference);
     let pause = BACKOFF_MIN * 2_u32.pow(failures.min(BACKOFF_DOUBLINGS_MAX));
     let error = chain(err);
     error!(object = %reference, error, pause = pause.as_secs(), "a pass failed, it is done again");
     Action::requeue(pause)
 }
 
-/// The error with its causes.
-pub fn chain(err: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(err), |err| err.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
-
 /// An object that is gone for good: nothing of it may stay in memory.
 pub fn forget(reference: &ObjectRef<RedisSync>, ctx: &Context) {
     debug!(object = %reference, "the object is gone");
     ctx.watches.forget(reference);
-    ctx.memory().remove(reference);
+    ctx.memory.forget(reference);
 }

@@ -41,6 +41,7 @@ pub use syncer::{AccessMode, StorageSpec, SyncerSpec, TemplateSpec};
     status = "RedisSyncStatus",
     derive = "PartialEq",
     doc = "RedisSync keeps a Redis or Valkey deployment in a second site equal to the one in the first: it copies everything once, then follows every write, through failovers at both ends. One object is one pair of sites; the operator runs one syncer for it.",
+    validation = Rule::new("!self.metadata.name.contains('.')").message("metadata.name must have no dot, since it becomes the name of a pod's host: write letters, digits and - only"),
     validation = Rule::new("self.metadata.name.size() <= 40").message("metadata.name must be at most 40 characters: the names of the syncer's objects are made from it"),
     printcolumn(name = "Primary", type_ = "string", json_path = ".status.primary", description = "The site that takes the writes"),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase", description = "What the syncer is doing"),

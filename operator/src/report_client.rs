@@ -5,8 +5,19 @@ use std::{net::SocketAddr, time::Duration};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::{Request, StatusCode, body::Bytes, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    ResourceExt as _,
+    runtime::reflector::{ObjectRef, Store},
+};
 use redissync_syncer::contract::{REPORT_VERSION, SyncReport};
 use tokio::{net::TcpStream, time::timeout};
+
+use crate::{
+    controller::{observe::PodSeen, validate},
+    crd::RedisSync,
+    names,
+};
 
 /// A report has about 4 KiB for each link; more than this is none.
 const REPORT_BYTES_MAX: usize = 1 << 20;
@@ -27,6 +38,21 @@ pub struct ReportAddress {
     pub prefix: String,
     /// The pair that is asked for.
     pub pair_id: String,
+}
+
+impl ReportAddress {
+    /// Of an object's syncer; `None` while its pod has no address. A stand-in goes before the pod.
+    pub fn of(object: &RedisSync, pods: &Store<Pod>, stand_in: Option<SocketAddr>) -> Option<Self> {
+        let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+        let pair_id = validate::pair_id(object);
+        if let Some(socket) = stand_in {
+            return Some(Self { socket, prefix: format!("/{namespace}/{name}"), pair_id });
+        }
+        let pod = pods.get(&ObjectRef::new(&names::pod(&name)).within(&namespace))?;
+        let address = PodSeen::from(&*pod).address?;
+        let socket = SocketAddr::new(address, names::HTTP_PORT);
+        Some(Self { socket, prefix: String::new(), pair_id })
+    }
 }
 
 /// Why there is no report.

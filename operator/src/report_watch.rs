@@ -148,7 +148,13 @@ fn state(report: &SyncReport) -> impl PartialEq {
         phase: report.phase,
         waits: report.waits.iter().map(|wait| wait.reason).collect(),
         wait: report.waiting_for.as_ref().map(|wait| wait.reason),
-        halt: report.halt.as_ref().map(|halt| (halt.reason, halt.offset, halt.copy_id.clone())),
+        halt: report.halt.as_ref().map(|halt| HaltState {
+            reason: halt.reason,
+            offset: halt.offset,
+            copy_id: halt.copy_id.clone(),
+            // Whoever has written a release waits for the word that it does not count.
+            ignored_release: halt.ignored_release.clone(),
+        }),
         verified: report.data_verified.status,
         is_paused: report.paused,
         rest: (
@@ -165,10 +171,18 @@ struct State<T> {
     phase: Phase,
     waits: Vec<WaitReason>,
     wait: Option<WaitReason>,
-    halt: Option<(HaltReason, Option<u64>, Option<String>)>,
+    halt: Option<HaltState>,
     verified: Verification,
     is_paused: bool,
     rest: T,
+}
+
+#[derive(PartialEq)]
+struct HaltState {
+    reason: HaltReason,
+    offset: Option<u64>,
+    copy_id: Option<String>,
+    ignored_release: Option<String>,
 }
 
 #[cfg(test)]
@@ -178,12 +192,79 @@ mod tests {
     use super::*;
 
     fn report() -> SyncReport {
-        let report = json!({
+        with(json!({}))
+    }
+
+    /// A report in which these fields are others.
+    fn with(changes: serde_json::Value) -> SyncReport {
+        let mut report = json!({
             "version": 1, "revision": "x-1", "observedAt": "2026-11-24T10:00:00Z", "pairID": "shop/cart",
             "phase": "Streaming", "waitingFor": null, "halt": null, "paused": false, "owner": null,
             "dataVerified": {"status": "True", "uncheckedBatches": 0}, "links": [],
         });
+        let serde_json::Value::Object(changes) = changes else { panic!("no fields: {changes}") };
+        report.as_object_mut().unwrap().extend(changes);
         serde_json::from_value(report).unwrap()
+    }
+
+    #[test]
+    fn a_change_of_state_is_shown_at_once_and_numbers_are_not() {
+        let time = "2026-11-24T10:00:00Z";
+        let wait = |reason: &str, message: &str| json!({"reason": reason, "message": message, "since": time, "end": "Source"});
+        let halt = |change: serde_json::Value| {
+            let mut halt = json!({"reason": "CommandRejected", "message": "m", "remedy": "r", "offset": 7, "since": time});
+            halt.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+            json!({"halt": halt})
+        };
+        let rows = [
+            ("the phase", json!({}), json!({"phase": "FullCopy"}), true),
+            ("paused", json!({}), json!({"paused": true}), true),
+            ("a wait", json!({}), json!({"waits": [wait("SourceAuth", "a")]}), true),
+            (
+                "a wait's words",
+                json!({"waits": [wait("SourceAuth", "a")]}),
+                json!({"waits": [wait("SourceAuth", "b")]}),
+                false,
+            ),
+            ("a halt", json!({}), halt(json!({})), true),
+            ("a halt at another unit", halt(json!({})), halt(json!({"offset": 8})), true),
+            ("a halt of another copy", halt(json!({})), halt(json!({"copyId": "c"})), true),
+            (
+                "a release that is ignored",
+                halt(json!({})),
+                halt(json!({"ignoredRelease": "another offset"})),
+                true,
+            ),
+            (
+                "another release that is ignored",
+                halt(json!({"ignoredRelease": "another offset"})),
+                halt(json!({"ignoredRelease": "another action"})),
+                true,
+            ),
+            ("a file that is refused", json!({}), json!({"configError": "e"}), true),
+            (
+                "when it was observed",
+                json!({}),
+                json!({"observedAt": "2026-11-24T10:00:09Z"}),
+                false,
+            ),
+            (
+                "how many batches are unchecked",
+                json!({"dataVerified": {"status": "Unknown", "uncheckedBatches": 1}}),
+                json!({"dataVerified": {"status": "Unknown", "uncheckedBatches": 2}}),
+                false,
+            ),
+            (
+                "whether batches are unchecked",
+                json!({}),
+                json!({"dataVerified": {"status": "Unknown", "uncheckedBatches": 1}}),
+                true,
+            ),
+        ];
+        for (name, before, after, is_state) in rows {
+            let mut view = ReportView { report: Some(Arc::new(with(before))), failure: None };
+            assert_eq!(take(&mut view, with(after)), is_state, "{name}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::Duration,
 };
 
@@ -25,13 +25,13 @@ use kube::{
         watcher,
     },
 };
-use redissync_syncer::shutdown::Shutdown;
+use redissync_syncer::{causes::chain, shutdown::Shutdown};
 use serde::de::DeserializeOwned;
 use tracing::warn;
 
 use crate::{
     build::SyncerImage,
-    controller::{self, dereference::SecretCache, observe::Stores},
+    controller::{self, dereference::SecretCache, memory::Memory, nodes::Nodes, observe::Stores},
     crd::RedisSync,
     metrics::Metrics,
     names,
@@ -80,7 +80,7 @@ pub async fn control(scope: Scope) -> anyhow::Result<()> {
         stateful_sets: place.reflect::<StatefulSet>(&triggers, &mut tasks),
         config_maps: place.reflect::<ConfigMap>(&triggers, &mut tasks),
         pods: place.reflect::<Pod>(&triggers, &mut tasks),
-        nodes: namespace.is_none().then(|| place.reflect_nodes(&mut tasks)),
+        nodes: namespace.is_none().then(|| Nodes::new(place.reflect_nodes(&mut tasks))),
     };
     tokio::select! {
         // The end first: without rights the stores are never filled.
@@ -103,7 +103,7 @@ pub async fn control(scope: Scope) -> anyhow::Result<()> {
         watches: Watches::new(triggers),
         rollout: Rollout::default(),
         secrets: SecretCache::default(),
-        memory: Mutex::default(),
+        memory: Memory::default(),
         metrics,
         may_hold: namespace.is_none(),
         own_namespace: args.own_namespace,
@@ -139,7 +139,7 @@ fn look_after(err: Outcome, ctx: &controller::Context) {
         // Logged where it failed.
         kube::runtime::controller::Error::ReconcilerFailed(..) => {}
         err => {
-            warn!(error = %controller::chain(&err), kind = "RedisSync", "a watch failed, it is begun again");
+            warn!(error = %chain(&err), kind = "RedisSync", "a watch failed, it is begun again");
         }
     }
 }

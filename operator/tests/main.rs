@@ -13,6 +13,7 @@ mod wait;
 mod deletion;
 mod election;
 mod explain;
+mod lost_node;
 mod reconcile;
 mod refusals;
 mod scale;

@@ -12,7 +12,28 @@ use serde_json::{Value, json};
 use crate::{cluster, space::Space};
 
 /// What is changed in a good object (`path: value`, `null` takes away), and what the refusal has to say.
-type Row = (&'static str, &'static str, &'static str);
+type Row<'a> = (&'a str, &'a str, &'a str);
+
+/// The path of a field, what the refusal has to say beside the field, and the values that it must not have.
+type Values = (&'static str, &'static str, &'static [&'static str]);
+
+/// One row for each value.
+fn rows(&(path, remedy, values): &Values) -> impl Iterator<Item = (String, String, &'static str)> {
+    values.iter().map(move |value| (format!("{path}: {value}"), named(path), remedy))
+}
+
+/// A path as refusals write it: `/spec/sites/1/name` is `spec.sites[1].name`.
+fn named(path: &str) -> String {
+    let mut name = String::new();
+    for part in path.split('/').skip(1) {
+        match part.parse::<usize>() {
+            Ok(index) => name += &format!("[{index}]"),
+            Err(_) if name.is_empty() => name += part,
+            Err(_) => name += &format!(".{part}"),
+        }
+    }
+    name
+}
 
 /// Sends it as `kubectl create --dry-run=server` does; the message of the refusal.
 async fn refusal(space: &Space, object: &Value) -> Option<String> {
@@ -42,7 +63,7 @@ async fn send(space: &Space, request: request::Builder, object: &Value) -> Optio
 }
 
 /// One line for each row whose message lacks something; empty if all is well.
-fn fault(row: &Row, message: Option<String>) -> Option<String> {
+fn fault(row: &Row<'_>, message: Option<String>) -> Option<String> {
     let (changes, field, remedy) = row;
     match message {
         None => Some(format!("{changes}: was accepted")),

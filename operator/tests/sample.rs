@@ -32,16 +32,28 @@ pub(crate) fn sentinel(name: &str) -> Value {
     object
 }
 
-/// Sets what stands at each path of a YAML map; `null` takes it away, `-` at a path's end adds to a list.
+/// Sets what stands at each path of a YAML map; `null` takes it away, `(null)` is one that is written, `-` at a path's end
+/// adds to a list.
 pub(crate) fn change(object: &mut Value, changes: &str) {
     let changes: serde_json::Map<String, Value> =
         serde_yaml::from_str(changes).unwrap_or_else(|err| panic!("{changes}: {err}"));
-    for (path, value) in changes {
-        set(object, &path, value);
+    for (path, mut value) in changes {
+        let is_removal = value.is_null();
+        write_nulls(&mut value);
+        set(object, &path, (!is_removal).then_some(value));
     }
 }
 
-fn set(object: &mut Value, path: &str, value: Value) {
+fn write_nulls(value: &mut Value) {
+    match value {
+        Value::String(text) if text == "(null)" => *value = Value::Null,
+        Value::Array(list) => list.iter_mut().for_each(write_nulls),
+        Value::Object(map) => map.values_mut().for_each(write_nulls),
+        _ => {}
+    }
+}
+
+fn set(object: &mut Value, path: &str, value: Option<Value>) {
     let (parents, last) = path.rsplit_once('/').expect("a path begins with /");
     let mut place = object;
     for part in parents.split('/').skip(1) {
@@ -54,13 +66,16 @@ fn set(object: &mut Value, path: &str, value: Value) {
             _ => &mut place[part],
         };
     }
-    match place {
-        Value::Array(list) if last == "-" => list.push(value),
-        Value::Array(list) => {
+    match (place, value) {
+        (Value::Array(list), Some(value)) if last == "-" => list.push(value),
+        (Value::Array(list), value) => {
             let index = last.parse::<usize>().expect("an index");
-            if value.is_null() { drop(list.remove(index)) } else { list[index] = value }
+            match value {
+                Some(value) => list[index] = value,
+                None => drop(list.remove(index)),
+            }
         }
-        Value::Object(map) if value.is_null() => drop(map.remove(last)),
-        _ => place[last] = value,
+        (Value::Object(map), None) => drop(map.remove(last)),
+        (place, value) => place[last] = value.unwrap_or_default(),
     }
 }

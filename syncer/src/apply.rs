@@ -26,6 +26,7 @@ use self::{
 };
 use crate::{
     address::Peer,
+    causes::chain,
     config::ValidatedConfig,
     contract::WaitReason,
     gate::GateGuard,
@@ -285,18 +286,4 @@ fn covered(spool: &Spool, record: &Record) -> Option<StreamPosition> {
         spool.find_range(at.position).is_some_and(|range| range.copy_id == record.copy_id)
     };
     record.position.filter(is_covered).or(record.data_position().filter(is_covered))
-}
-
-/// An error with all of its causes.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        next = cause.source();
-    }
-    text
 }

@@ -6,8 +6,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A password of more than this is a wrong file. Reading on would pull it into memory.
-const PASSWORD_FILE_BYTES_MAX: u64 = 64 << 10;
+/// A password of more than this, with its newline, is a wrong file. Reading on would pull it into memory.
+const PASSWORD_BYTES_MAX: usize = 64 << 10;
+
+/// Why bytes are no password. It does not hold them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoPassword {
+    /// Nothing is in them.
+    Empty,
+    /// They are no UTF-8 text, or too long.
+    NotText,
+}
 
 /// A text that must not be shown.
 #[derive(Clone, PartialEq, Eq)]
@@ -17,6 +26,22 @@ impl Secret {
     /// Wraps a text.
     pub fn new(text: String) -> Self {
         Self(text)
+    }
+
+    /// From the bytes of a file, or of a Secret's key. One newline at their end (with or without a carriage return)
+    /// does not count: editors put it there.
+    pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, NoPassword> {
+        if bytes.len() > PASSWORD_BYTES_MAX {
+            return Err(NoPassword::NotText);
+        }
+        let mut text = String::from_utf8(bytes).map_err(|_| NoPassword::NotText)?;
+        if text.ends_with('\n') {
+            text.pop();
+            if text.ends_with('\r') {
+                text.pop();
+            }
+        }
+        if text.is_empty() { Err(NoPassword::Empty) } else { Ok(Self(text)) }
     }
 
     /// The text, for the one place that sends it.
@@ -92,34 +117,24 @@ pub enum AuthReadError {
 }
 
 impl Auth {
-    /// Reads the file. One newline at its end (with or without a carriage return) does not count: editors
-    /// put it there.
+    /// Reads the file.
     pub fn read(&self) -> Result<Credentials, AuthReadError> {
         let path = || self.password_file.clone();
-        let mut text = read_bounded(&self.password_file)
-            .map_err(|source| AuthReadError::Read { path: path(), source })?
-            .ok_or_else(|| AuthReadError::NotText { path: path() })?;
-        if text.ends_with('\n') {
-            text.pop();
-            if text.ends_with('\r') {
-                text.pop();
-            }
-        }
-        if text.is_empty() {
-            return Err(AuthReadError::Empty { path: path() });
-        }
-        Ok(Credentials { username: self.username.clone(), password: Secret::new(text) })
+        let bytes = read_bounded(&self.password_file)
+            .map_err(|source| AuthReadError::Read { path: path(), source })?;
+        let password = Secret::from_bytes(bytes).map_err(|fault| match fault {
+            NoPassword::Empty => AuthReadError::Empty { path: path() },
+            NoPassword::NotText => AuthReadError::NotText { path: path() },
+        })?;
+        Ok(Credentials { username: self.username.clone(), password })
     }
 }
 
-/// `None` if it is too long or no text.
-fn read_bounded(path: &Path) -> io::Result<Option<String>> {
+/// At most so much that too much is seen.
+fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    fs::File::open(path)?.take(PASSWORD_FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > PASSWORD_FILE_BYTES_MAX {
-        return Ok(None);
-    }
-    Ok(String::from_utf8(bytes).ok())
+    fs::File::open(path)?.take(PASSWORD_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -128,6 +143,27 @@ mod tests {
 
     fn auth(directory: &tempfile::TempDir) -> Auth {
         Auth { username: Some("sync".to_owned()), password_file: directory.path().join("p") }
+    }
+
+    #[test]
+    fn bytes_are_a_password_without_their_last_newline() {
+        let longest = vec![b'x'; PASSWORD_BYTES_MAX];
+        let too_long = [&longest[..], b"\n"].concat();
+        for (bytes, password) in [
+            (&b"p"[..], Ok("p")),
+            (b"p\n", Ok("p")),
+            (b"p\r\n", Ok("p")),
+            (b" p \n\n", Ok(" p \n")),
+            (&longest, Ok(std::str::from_utf8(&longest).unwrap())),
+            (b"", Err(NoPassword::Empty)),
+            (b"\n", Err(NoPassword::Empty)),
+            (b"\r\n", Err(NoPassword::Empty)),
+            (b"\xff\xfe", Err(NoPassword::NotText)),
+            (&too_long, Err(NoPassword::NotText)),
+        ] {
+            let told = Secret::from_bytes(bytes.to_vec());
+            assert_eq!(told.as_ref().map(Secret::expose), password.as_ref().map(|text| *text));
+        }
     }
 
     #[test]

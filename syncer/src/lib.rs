@@ -16,6 +16,7 @@ pub mod config;
 pub mod reload;
 
 // Words and connections.
+pub mod causes;
 pub mod position;
 pub mod resp;
 pub mod connection;

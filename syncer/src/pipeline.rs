@@ -15,6 +15,7 @@ use tokio::{
 
 use crate::{
     apply::Applier,
+    causes,
     config::{Endpoint, Site, ValidatedConfig},
     contract::{Phase, WaitReason},
     credentials::{Auth, Credentials},
@@ -110,7 +111,7 @@ async fn open_spool(
             error if error.is_over_budget() => WaitReason::SpoolFull,
             _ => WaitReason::DiskError,
         };
-        state.set_waiting(reason, crate::apply::chain(&error));
+        state.set_waiting(reason, causes::chain(&error));
         tokio::select! {
             () = shutdown.requested() => return None,
             () = tokio::time::sleep(SPOOL_RETRY) => {}
@@ -166,7 +167,7 @@ fn follow_target(site: &Site) -> FollowTarget {
 }
 
 fn read(auth: Option<&Auth>) -> Result<Option<Credentials>, String> {
-    auth.map(|auth| auth.read().map_err(|error| crate::apply::chain(&error))).transpose()
+    auth.map(|auth| auth.read().map_err(|error| causes::chain(&error))).transpose()
 }
 
 /// Shows the epoch under which an end's master is named. While nobody can tell, the last one stays.

@@ -24,7 +24,7 @@ use tokio::{sync::watch, time::Instant};
 use self::{error::SourceError, poll::Poll};
 use crate::{
     address::Peer,
-    apply::chain,
+    causes::chain,
     link::{Goal, Link},
     resp::RespError,
     sentinel::follow::Resolution,

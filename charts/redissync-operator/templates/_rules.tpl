@@ -2,7 +2,7 @@
 {{- define "redissync.rules" -}}
 - apiGroups: [redissync.dev]
   resources: [redissyncs]
-  verbs: [get, list, watch, patch]
+  verbs: [list, watch, patch]
 - apiGroups: [redissync.dev]
   resources: [redissyncs/status]
   verbs: [patch]
@@ -17,10 +17,10 @@
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [get, list, watch, create, patch]
-# A syncer on a node that is lost is moved: its pod is deleted, and its claim if that is bound to the node.
+# A syncer on a node that is lost is moved: its pod is deleted, and its claim if only that node can reach its volume.
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch, patch, delete]
+  verbs: [list, watch, patch, delete]
 - apiGroups: [""]
   resources: [persistentvolumeclaims]
   verbs: [get, delete]

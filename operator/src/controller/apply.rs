@@ -3,25 +3,24 @@
 
 use k8s_openapi::api::{
     apps::v1::StatefulSet,
-    core::v1::{ConfigMap, Node, PersistentVolumeClaim, Pod},
+    core::v1::{ConfigMap, Pod},
 };
 use kube::{
-    Api, Client, Resource, ResourceExt as _,
-    api::{DeleteParams, ObjectMeta, Patch, PatchParams, Preconditions},
+    Api, Client, Resource,
+    api::{ObjectMeta, Patch, PatchParams},
 };
 use serde::de::DeserializeOwned;
 use serde_json::json;
-use tracing::{info, warn};
+use tracing::info;
 
 use super::{
-    observe::{NodeSeen, Observed},
+    lost::{self, LostError},
+    nodes::Nodes,
+    observe::Observed,
     plan::{Plan, PodStep, WorkloadStep},
     validate::ValidatedSync,
 };
 use crate::{build::Resources, names};
-
-/// Where the scheduler notes the node of a claim whose volume was made for it.
-const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
 
 /// What the cluster answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,23 +51,15 @@ pub enum ApplyError {
     /// The pod's annotations.
     #[error("failed to patch the annotations of the pod {0}")]
     Refresh(String, #[source] kube::Error),
-    /// The node of a pod that may be lost.
-    #[error("failed to look at the node {0}")]
-    ReadNode(String, #[source] kube::Error),
-    /// The pod on a lost node.
-    #[error("failed to delete the pod {0} of a lost node")]
-    ForceDelete(String, #[source] kube::Error),
-    /// The claim on a lost node.
-    #[error("failed to look at the claim {0}")]
-    ReadClaim(String, #[source] kube::Error),
-    /// The claim on a lost node.
-    #[error("failed to delete the claim {0} of a lost node")]
-    DeleteClaim(String, #[source] kube::Error),
+    /// What is done about lost nodes.
+    #[error(transparent)]
+    Lost(#[from] LostError),
 }
 
 /// Applies what a valid object's plan says.
 pub async fn apply(
     client: &Client,
+    nodes: Option<&Nodes>,
     sync: &ValidatedSync,
     resources: &Resources,
     plan: &Plan,
@@ -102,7 +93,8 @@ pub async fn apply(
     if plan.pod == PodStep::Refresh {
         refresh(client, sync).await?;
     }
-    applied.is_pod_deleted = apply_to_lost(client, namespace, &sync.name, plan, observed).await?;
+    applied.is_pod_deleted =
+        lost::apply(client, nodes, namespace, &sync.name, plan, observed).await?;
     Ok(applied)
 }
 
@@ -135,80 +127,6 @@ fn is_ours(metadata: &ObjectMeta, uid: &str) -> bool {
         || owners.iter().any(|owner| owner.uid == uid)
 }
 
-/// What is done about lost nodes; also for objects that are not valid. True if the pod was deleted.
-pub async fn apply_to_lost(
-    client: &Client,
-    namespace: &str,
-    name: &str,
-    plan: &Plan,
-    observed: &Observed,
-) -> Result<bool, ApplyError> {
-    let mut is_pod_deleted = false;
-    if plan.pod == PodStep::ForceDelete
-        && let Some(pod) = &observed.pod
-        && let Some(node) = &pod.node
-        && is_lost(client, node).await?
-    {
-        let pod_name = names::pod(name);
-        warn!(namespace, pod = pod_name, node = pod.node, "the pod's node is lost, it is deleted");
-        let params = DeleteParams {
-            grace_period_seconds: Some(0),
-            // Not its successor, should it be there already.
-            preconditions: Some(Preconditions {
-                uid: Some(pod.uid.clone()),
-                resource_version: None,
-            }),
-            ..DeleteParams::default()
-        };
-        let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
-        ignore_absence(api.delete(&pod_name, &params).await.map(|_| ()))
-            .map_err(|err| ApplyError::ForceDelete(pod_name, err))?;
-        is_pod_deleted = true;
-    }
-    if plan.check_claim {
-        release_lost_claim(client, namespace, name).await?;
-    }
-    Ok(is_pod_deleted)
-}
-
-/// Asks the API server itself. The watch of pods may be ahead of that of nodes: a pod on a node that was added a moment
-/// ago would be taken for lost, and its successor too, for as long as the watch lags behind.
-async fn is_lost(client: &Client, node: &str) -> Result<bool, ApplyError> {
-    let nodes: Api<Node> = Api::all(client.clone());
-    match nodes.get_opt(node).await.map_err(|err| ApplyError::ReadNode(node.to_owned(), err))? {
-        None => Ok(true),
-        Some(node) => Ok(matches!(NodeSeen::from(&node), NodeSeen::NotReady { .. })),
-    }
-}
-
-/// Deletes the claim of a pod that waits for a volume on a node that is lost. The spool is a cache: what it costs is at
-/// most a full copy (Promise 12).
-async fn release_lost_claim(
-    client: &Client,
-    namespace: &str,
-    name: &str,
-) -> Result<(), ApplyError> {
-    let claim_name = names::claim(name);
-    let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), namespace);
-    let read = |err| ApplyError::ReadClaim(claim_name.clone(), err);
-    let Some(claim) = claims.get_opt(&claim_name).await.map_err(read)? else {
-        return Ok(());
-    };
-    let Some(node) = claim.annotations().get(SELECTED_NODE).cloned() else {
-        return Ok(());
-    };
-    if !is_lost(client, &node).await? {
-        return Ok(());
-    }
-    warn!(namespace, claim = claim_name, node, "the claim's node is lost, it is deleted");
-    // Not its successor, should it be there already.
-    let uid = claim.uid();
-    let preconditions = Some(Preconditions { uid, resource_version: None });
-    let params = DeleteParams { preconditions, ..DeleteParams::default() };
-    ignore_absence(claims.delete(&claim_name, &params).await.map(|_| ()))
-        .map_err(|err| ApplyError::DeleteClaim(claim_name, err))
-}
-
 /// A changed annotation makes the kubelet look at the pod, and at its volumes, at once.
 async fn refresh(client: &Client, sync: &ValidatedSync) -> Result<(), ApplyError> {
     let pod = names::pod(&sync.name);
@@ -231,7 +149,7 @@ pub fn server_side() -> PatchParams {
 }
 
 /// Gone in the meantime is as good as deleted.
-fn ignore_absence(outcome: Result<(), kube::Error>) -> Result<(), kube::Error> {
+pub(super) fn ignore_absence(outcome: Result<(), kube::Error>) -> Result<(), kube::Error> {
     match outcome {
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
         other => other,

@@ -19,8 +19,6 @@ use crate::crd::{PasswordSecretRef, RedisSyncSpec};
 /// How long a Secret that was read is believed. A rotated password reaches the pod by the kubelet in any case; this only
 /// says how soon the operator asks the kubelet to hurry.
 const KEEP: Duration = Duration::from_secs(15);
-/// Passwords of more than this are refused, as the syncer does.
-const PASSWORD_BYTES_MAX: usize = 64 << 10;
 
 /// Why a password cannot be had. It is the user's to put right, so it is a value and no error.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,7 +96,10 @@ pub async fn dereference(
         let password = match &fetched[&reference.name] {
             Fetched::Fault(fault) => Err(fault.clone()),
             Fetched::Found { data, .. } => {
-                data.get(&reference.key).map_or(Err(SecretFault::NoKey), |bytes| password(bytes))
+                // As the syncer will read it from the file.
+                data.get(&reference.key).ok_or(SecretFault::NoKey).and_then(|bytes| {
+                    Secret::from_bytes(bytes.clone()).map_err(|_| SecretFault::NoPassword)
+                })
             }
         };
         dereferenced.passwords.insert(reference, password);
@@ -114,19 +115,6 @@ pub fn references(spec: &RedisSyncSpec) -> BTreeSet<PasswordSecretRef> {
         .iter()
         .filter_map(|site| Some(&site.sentinel.as_ref()?.auth.as_ref()?.password_secret_ref));
     data.chain(sentinels).cloned().collect()
-}
-
-/// As the syncer reads the file: one newline at the end does not count.
-fn password(bytes: &[u8]) -> Result<Secret, SecretFault> {
-    let text = std::str::from_utf8(bytes).map_err(|_| SecretFault::NoPassword)?;
-    let text = match text.strip_suffix('\n') {
-        Some(line) => line.strip_suffix('\r').unwrap_or(line),
-        None => text,
-    };
-    if text.is_empty() || text.len() > PASSWORD_BYTES_MAX {
-        return Err(SecretFault::NoPassword);
-    }
-    Ok(Secret::new(text.to_owned()))
 }
 
 impl SecretCache {
@@ -187,15 +175,5 @@ mod tests {
         cache.0.lock().unwrap().extend([kept]);
         let shown = format!("{cache:?}");
         assert!(shown.contains("Found(7, 1 keys)") && !shown.contains("65, 65"), "{shown}");
-    }
-
-    #[test]
-    fn a_password_is_read_as_the_syncer_reads_it() {
-        assert_eq!(password(b"p\n"), Ok(Secret::new("p".into())));
-        assert_eq!(password(b"p\r\n"), Ok(Secret::new("p".into())));
-        assert_eq!(password(b" p "), Ok(Secret::new(" p ".into())));
-        for wrong in [&b""[..], b"\n", b"\xff\xfe", &[b'x'; PASSWORD_BYTES_MAX + 1]] {
-            assert_eq!(password(wrong), Err(SecretFault::NoPassword));
-        }
     }
 }

@@ -6,17 +6,19 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use k8s_openapi::api::{
     apps::v1::StatefulSet,
-    core::v1::{ConfigMap, Node, Pod},
+    core::v1::{ConfigMap, Pod},
 };
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{
-    ResourceExt as _,
+    Resource as _, ResourceExt as _,
     runtime::reflector::{ObjectRef, Store},
 };
 
-use crate::{names, report_watch::ReportView, site_watch::SiteView};
+use super::nodes::{NodeSeen, Nodes};
+use crate::{crd::RedisSync, names, report_watch::ReportView, site_watch::SiteView};
 
 /// The stores of the operator's watches.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Stores {
     /// The StatefulSets that it made.
     pub stateful_sets: Store<StatefulSet>,
@@ -25,7 +27,7 @@ pub struct Stores {
     /// The syncers' pods.
     pub pods: Store<Pod>,
     /// The nodes; `None` where the operator may not see them.
-    pub nodes: Option<Store<Node>>,
+    pub nodes: Option<Nodes>,
 }
 
 /// Everything that was seen of one object.
@@ -89,23 +91,6 @@ pub struct PodSeen {
     pub secret_versions: Option<String>,
 }
 
-/// A node.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum NodeSeen {
-    /// Nodes are not watched, or the pod has none.
-    #[default]
-    Unknown,
-    /// It works.
-    Ready,
-    /// Its kubelet does not say that it works.
-    NotReady {
-        /// Since when.
-        since: Timestamp,
-    },
-    /// It was removed.
-    Gone,
-}
-
 impl Observed {
     /// Reads the stores; the views come from whoever holds the tasks.
     pub fn read(
@@ -121,7 +106,7 @@ impl Observed {
         let pod = stores.pods.get(&ObjectRef::new(&names::pod(name)).within(namespace));
         let pod = pod.map(|pod| PodSeen::from(&*pod));
         let node = match (&stores.nodes, pod.as_ref().and_then(|pod| pod.node.as_deref())) {
-            (Some(nodes), Some(name)) => NodeSeen::read(nodes, name),
+            (Some(nodes), Some(name)) => nodes.see(name),
             _ => NodeSeen::Unknown,
         };
         Self {
@@ -147,7 +132,7 @@ impl From<&StatefulSet> for WorkloadSeen {
             && (status.current_revision == status.update_revision
                 || status.updated_replicas.unwrap_or_default() >= 1);
         Self {
-            owner_uid: set.owner_references().first().map(|owner| owner.uid.clone()),
+            owner_uid: owner(set).map(|owner| owner.uid.clone()),
             template_hash: set.annotations().get(names::TEMPLATE_HASH).cloned(),
             spec_hash: set.annotations().get(names::SPEC_HASH).cloned(),
             generation,
@@ -155,6 +140,15 @@ impl From<&StatefulSet> for WorkloadSeen {
             is_rolled_out: is_seen && is_newest && status.ready_replicas.unwrap_or_default() >= 1,
         }
     }
+}
+
+/// The RedisSync among its owners: whatever others add to the list, and in whatever order, it is not theirs to own it.
+fn owner(set: &StatefulSet) -> Option<&OwnerReference> {
+    let is_ours = |api_version: &str| {
+        api_version.split_once('/').is_some_and(|(group, _)| group == RedisSync::group(&()))
+    };
+    let mut owners = set.owner_references().iter();
+    owners.find(|owner| owner.kind == RedisSync::kind(&()) && is_ours(&owner.api_version))
 }
 
 impl From<&Pod> for PodSeen {
@@ -192,33 +186,40 @@ impl From<&Pod> for PodSeen {
     }
 }
 
-impl NodeSeen {
-    fn read(nodes: &Store<Node>, name: &str) -> Self {
-        nodes.get(&ObjectRef::new(name)).map_or(Self::Gone, |node| Self::from(&*node))
-    }
-}
-
-impl From<&Node> for NodeSeen {
-    fn from(node: &Node) -> Self {
-        let conditions = node.status.as_ref().and_then(|status| status.conditions.as_ref());
-        let ready = conditions
-            .and_then(|conditions| conditions.iter().find(|condition| condition.type_ == "Ready"));
-        match ready {
-            Some(ready) if ready.status == "True" => Self::Ready,
-            Some(ready) => match &ready.last_transition_time {
-                Some(time) => Self::NotReady { since: time.0 },
-                None => Self::Unknown,
-            },
-            None => Self::Unknown,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn the_owner_is_the_redis_sync_wherever_it_stands_in_the_list() {
+        let owner = |api_version: &str, kind: &str, uid: &str| json!({"apiVersion": api_version, "kind": kind, "name": "cart", "uid": uid});
+        let ours = owner("redissync.dev/v1alpha1", "RedisSync", "ours");
+        let app = owner("argoproj.io/v1alpha1", "Application", "app");
+        let rows = [
+            ("none", json!([]), None),
+            ("alone", json!([ours]), Some("ours")),
+            ("behind another", json!([app, ours]), Some("ours")),
+            (
+                "in a later version",
+                json!([owner("redissync.dev/v1", "RedisSync", "later")]),
+                Some("later"),
+            ),
+            ("only others", json!([app]), None),
+            ("the kind of another group", json!([owner("example.com/v1", "RedisSync", "x")]), None),
+            (
+                "another kind of the group",
+                json!([owner("redissync.dev/v1alpha1", "RedisCopy", "x")]),
+                None,
+            ),
+        ];
+        for (name, owners, uid) in rows {
+            let set = json!({"metadata": {"name": "cart-redissync", "ownerReferences": owners}});
+            let set: StatefulSet = serde_json::from_value(set).unwrap();
+            assert_eq!(WorkloadSeen::from(&set).owner_uid.as_deref(), uid, "{name}");
+        }
+    }
 
     #[test]
     fn the_syncers_container_is_told_from_those_that_others_add() {

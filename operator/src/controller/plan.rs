@@ -7,15 +7,14 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::ResourceExt as _;
 
 use super::{
-    observe::{NodeSeen, Observed, PodSeen},
+    nodes::NodeSeen,
+    observe::{Observed, PodSeen},
     validate::ValidatedSync,
 };
 use crate::names;
 
-/// A node that does not answer for so long is taken for lost: its pod is deleted without waiting for it. If it still
-/// runs there, the record in the standby keeps it from writing beside the new one (Promise 7).
-const NODE_LOST: SignedDuration = SignedDuration::from_secs(30);
-/// A pod that no node is found for, for so long, because its volume is on a lost node, gets a new volume.
+/// A pod that no node is found for, for so long, because its volume is on a lost node, gets a new volume. Long, since
+/// a node that comes back brings the spool back, and nothing waits for it but this pair.
 const CLAIM_LOST: SignedDuration = SignedDuration::from_mins(10);
 
 /// What to do.
@@ -92,7 +91,7 @@ pub fn plan(sync: &ValidatedSync, circumstances: Circumstances<'_>) -> Plan {
         pod: observed
             .pod
             .as_ref()
-            .map_or(PodStep::Keep, |pod| pod_step(sync, pod, &observed.node, now)),
+            .map_or(PodStep::Keep, |pod| pod_step(sync, pod, observed.node, now)),
         check_claim: observed.is_watching_nodes
             && observed
                 .pod
@@ -104,8 +103,7 @@ pub fn plan(sync: &ValidatedSync, circumstances: Circumstances<'_>) -> Plan {
 
 /// What to do about an object that cannot be acted on: what runs goes on, but a lost node is a lost node.
 pub fn plan_invalid(observed: &Observed, now: Timestamp) -> Plan {
-    let is_lost =
-        observed.pod.as_ref().is_some_and(|pod| is_on_lost_node(pod, &observed.node, now));
+    let is_lost = observed.pod.as_ref().is_some_and(|pod| is_on_lost_node(pod, observed.node, now));
     Plan { pod: if is_lost { PodStep::ForceDelete } else { PodStep::Keep }, ..Plan::default() }
 }
 
@@ -139,7 +137,7 @@ fn workload_step(sync: &ValidatedSync, circumstances: Circumstances<'_>) -> Work
     }
 }
 
-fn pod_step(sync: &ValidatedSync, pod: &PodSeen, node: &NodeSeen, now: Timestamp) -> PodStep {
+fn pod_step(sync: &ValidatedSync, pod: &PodSeen, node: NodeSeen, now: Timestamp) -> PodStep {
     if is_on_lost_node(pod, node, now) {
         return PodStep::ForceDelete;
     }
@@ -149,13 +147,8 @@ fn pod_step(sync: &ValidatedSync, pod: &PodSeen, node: &NodeSeen, now: Timestamp
     if is_fresh || pod.is_ending || !pod.is_running { PodStep::Keep } else { PodStep::Refresh }
 }
 
-fn is_on_lost_node(pod: &PodSeen, node: &NodeSeen, now: Timestamp) -> bool {
-    match node {
-        // Kubernetes itself removes the pods of a node that is gone, but only after minutes.
-        NodeSeen::Gone => pod.node.is_some(),
-        NodeSeen::NotReady { since } => now.duration_since(*since) >= NODE_LOST,
-        NodeSeen::Ready | NodeSeen::Unknown => false,
-    }
+fn is_on_lost_node(pod: &PodSeen, node: NodeSeen, now: Timestamp) -> bool {
+    pod.node.is_some() && node.is_lost(now)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use super::{Row, fault, must_be_empty, on_creation::good, refusal_of_change};
 use crate::{sample::change, space::Space};
 
 /// Of an object without `pairID`.
-const OF_ANY: &[Row] = &[
+const OF_ANY: &[Row<'static>] = &[
     (
         "/spec/primary: shanghai",
         "spec.primary",
@@ -49,7 +49,7 @@ const OF_ANY: &[Row] = &[
 ];
 
 /// Of one with it.
-const OF_NAMED: &[Row] = &[
+const OF_NAMED: &[Row<'static>] = &[
     ("/spec/pairID: shop/other", "spec.pairID", "Create another RedisSync instead"),
     ("/spec/pairID: null", "spec.pairID", "Create another RedisSync instead"),
 ];

@@ -15,7 +15,7 @@ use crate::{
 const WITHIN: Duration = Duration::from_secs(20);
 
 /// Changes, the reason, and words of the message.
-const ROWS: &[(Row, &[&str])] = &[
+const ROWS: &[(Row<'static>, &[&str])] = &[
     (
         (
             "/spec/sites/0/auth: {passwordSecretRef: {name: nowhere, key: password}}",
@@ -79,7 +79,7 @@ const ROWS: &[(Row, &[&str])] = &[
 ];
 
 /// The same, of sites with sentinels.
-const OF_SENTINELS: &[(Row, &[&str])] = &[
+const OF_SENTINELS: &[(Row<'static>, &[&str])] = &[
     (
         (
             "/spec/sites/0/sentinel/auth: {passwordSecretRef: {name: nowhere, key: password}}",
@@ -116,7 +116,7 @@ async fn what_the_schema_cannot_know_is_told_by_the_conditions() {
     }
     let _operator = Operator::start_in(&space).await;
     let of = |base: fn(&str) -> Value, prefix: &'static str| {
-        move |(index, row): (usize, &'static (Row, &'static [&'static str]))| {
+        move |(index, row): (usize, &'static (Row<'static>, &'static [&'static str]))| {
             let name = format!("{prefix}-{index}");
             (base(&name), name, row)
         }

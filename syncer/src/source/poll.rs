@@ -11,7 +11,7 @@ use tokio::{
 use super::info::History;
 use crate::{
     address::Peer,
-    apply::chain,
+    causes::chain,
     connection::{Connection, ConnectionError},
     link::Link,
     position::Offset,

@@ -8,20 +8,22 @@ use crate::objects::{of_kind, render};
 
 /// Group, resource, verbs: all that the operator may do where it looks after objects.
 const RIGHTS: [(&str, &str, &[&str]); 9] = [
-    ("redissync.dev", "redissyncs", &["get", "list", "watch", "patch"]),
+    ("redissync.dev", "redissyncs", &["list", "watch", "patch"]),
     ("redissync.dev", "redissyncs/status", &["patch"]),
     ("redissync.dev", "redissyncs/finalizers", &["update"]),
     ("apps", "statefulsets", &["get", "list", "watch", "create", "patch"]),
     ("", "configmaps", &["get", "list", "watch", "create", "patch"]),
-    ("", "pods", &["get", "list", "watch", "patch", "delete"]),
+    ("", "pods", &["list", "watch", "patch", "delete"]),
     ("", "persistentvolumeclaims", &["get", "delete"]),
     ("", "secrets", &["get"]),
     ("events.k8s.io", "events", &["create", "patch"]),
 ];
 
-const NODES: (&str, &str, &[&str]) = ("", "nodes", &["get", "list", "watch"]);
+/// Of the cluster itself, so only where all namespaces are looked after.
+const CLUSTER: [(&str, &str, &[&str]); 2] =
+    [("", "nodes", &["get", "list", "watch"]), ("", "persistentvolumes", &["get"])];
 const LEASES: (&str, &str, &[&str]) =
-    ("coordination.k8s.io", "leases", &["get", "create", "patch", "update"]);
+    ("coordination.k8s.io", "leases", &["get", "create", "patch"]);
 
 type Grants = BTreeSet<(String, String, String)>;
 
@@ -59,7 +61,7 @@ fn named<'a>(objects: &[&'a Value], name: &str) -> &'a Value {
 fn for_all_namespaces_it_has_these_rights_and_no_others() {
     let objects = render(&[]);
     let role = named(&of_kind(&objects, "ClusterRole"), "blue-redissync-operator");
-    assert_eq!(granted(role), expected(&[&RIGHTS[..], &[NODES]].concat()));
+    assert_eq!(granted(role), expected(&[&RIGHTS[..], &CLUSTER].concat()));
 
     let roles = of_kind(&objects, "Role");
     assert_eq!(roles.len(), 1);

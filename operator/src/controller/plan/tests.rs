@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 use crate::{
     build::{SyncerImage, build},
@@ -64,6 +66,13 @@ fn planned(world: &World, applied_generation: Option<i64>, has_turn: bool) -> Pl
         now: at(NOW),
     };
     plan(&world.sync, circumstances)
+}
+
+fn silent_for(seconds: u32) -> NodeSeen {
+    NodeSeen::NotReady {
+        since: at(NOW - i64::from(seconds)),
+        seen_for: Duration::from_secs(seconds.into()),
+    }
 }
 
 type Change = fn(&mut Observed);
@@ -162,20 +171,12 @@ fn the_pod_table() {
             },
             PodStep::Keep,
         ),
-        (
-            "node silent for 29 s",
-            |o| o.node = NodeSeen::NotReady { since: at(NOW - 29) },
-            PodStep::Keep,
-        ),
-        (
-            "node silent for 30 s",
-            |o| o.node = NodeSeen::NotReady { since: at(NOW - 30) },
-            PodStep::ForceDelete,
-        ),
+        ("node silent for 29 s", |o| o.node = silent_for(29), PodStep::Keep),
+        ("node silent for 30 s", |o| o.node = silent_for(30), PodStep::ForceDelete),
         (
             "node silent, the pod was asked to end and cannot",
             |o| {
-                o.node = NodeSeen::NotReady { since: at(NOW - 60) };
+                o.node = silent_for(60);
                 pod(o).is_ending = true;
             },
             PodStep::ForceDelete,
@@ -183,8 +184,8 @@ fn the_pod_table() {
         ("node removed", |o| o.node = NodeSeen::Gone, PodStep::ForceDelete),
         ("nodes are not watched", |o| o.node = NodeSeen::Unknown, PodStep::Keep),
         (
-            "a clock that went back",
-            |o| o.node = NodeSeen::NotReady { since: at(NOW + 60) },
+            "node silent by the control plane's clock, which is behind",
+            |o| o.node = NodeSeen::NotReady { since: at(0), seen_for: Duration::from_secs(1) },
             PodStep::Keep,
         ),
     ];
