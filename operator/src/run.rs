@@ -87,7 +87,10 @@ async fn run_until_stopped(args: RunArgs) -> anyhow::Result<()> {
     };
     tokio::select! {
         biased;
-        () = shutdown.requested() => return lease.release().await,
+        () = shutdown.requested() => {
+            lease.release().await;
+            return Ok(());
+        }
         outcome = lease.held() => outcome?,
     }
     metrics.set_leader(true);
@@ -95,11 +98,13 @@ async fn run_until_stopped(args: RunArgs) -> anyhow::Result<()> {
     let outcome = tokio::select! {
         // The lease first: who does not lead must not write.
         biased;
-        () = lease.lost() => Err(anyhow::anyhow!("the lease was lost to another operator")),
-        outcome = control => outcome,
+        reason = lease.lost() => Err(reason),
+        outcome = control => Ok(outcome),
     };
     metrics.set_leader(false);
-    lease.release().await?;
+    // A lost lease is not given back: it would be taken from whoever has it now.
+    let outcome = outcome?;
+    lease.release().await;
     outcome
 }
 
