@@ -1,6 +1,10 @@
 //! `redissync-operator run`: what surrounds the controller. The lease first, then the watches, then the passes.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
 use kube::Client;
@@ -10,7 +14,7 @@ use redissync_syncer::{
 };
 use tracing::info;
 
-use crate::{lease::Lease, metrics::Metrics, scope, server};
+use crate::{lease::Lease, metrics::Metrics, rollout::Rollout, scope, server};
 
 /// One thread is enough for a hundred objects: everything waits for the network.
 const WORKER_THREADS: usize = 2;
@@ -120,11 +124,13 @@ async fn control(
     if scopes.is_empty() {
         scopes.push(None);
     }
+    let rollout = Arc::new(Rollout::new(scopes.len(), Instant::now()));
     let scopes = scopes.into_iter().map(|namespace| {
         scope::control(scope::Scope {
             client: client.clone(),
             namespace,
             args: args.clone(),
+            rollout: Arc::clone(&rollout),
             metrics: metrics.clone(),
             shutdown: shutdown.clone(),
         })
