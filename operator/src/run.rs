@@ -12,12 +12,15 @@ use redissync_syncer::{
     shutdown::Shutdown,
     telemetry::{self, LogFormat},
 };
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::{lease::Lease, metrics::Metrics, rollout::Rollout, scope, server};
 
 /// One thread is enough for a hundred objects: everything waits for the network.
 const WORKER_THREADS: usize = 2;
+/// How long passes that are under way may take to end. Each waits for the API server, which may be away; with the lease's
+/// release it is well within the 30 s after which Kubernetes kills.
+const DRAIN_MAX: Duration = Duration::from_secs(5);
 /// The arguments of `redissync-operator run`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct RunArgs {
@@ -104,12 +107,22 @@ async fn run_until_stopped(args: RunArgs) -> anyhow::Result<()> {
         biased;
         reason = lease.lost() => Err(reason),
         outcome = control => Ok(outcome),
+        () = overdue(&shutdown) => {
+            warn!("passes under way did not end within {} s and are dropped", DRAIN_MAX.as_secs());
+            Ok(Ok(()))
+        }
     };
     metrics.set_leader(false);
     // A lost lease is not given back: it would be taken from whoever has it now.
     let outcome = outcome?;
     lease.release().await;
     outcome
+}
+
+/// Returns when the end was asked for and should have come.
+async fn overdue(shutdown: &Shutdown) {
+    shutdown.requested().await;
+    tokio::time::sleep(DRAIN_MAX).await;
 }
 
 /// Looks after all namespaces, or after each of those that were named, until it is told to stop.
