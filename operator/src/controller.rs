@@ -45,7 +45,7 @@ use crate::{
     metrics::Metrics,
     report_client::ReportAddress,
     report_watch::ReportView,
-    rollout::{self, Rollout},
+    rollout::{Mark, Rollout, Wish},
     status::{self, Evidence},
     watches::Watches,
 };
@@ -73,7 +73,7 @@ pub struct Context {
     /// The tasks of the objects.
     pub watches: Watches,
     /// Who may be restarted by an upgrade.
-    pub rollout: Rollout,
+    pub rollout: Arc<Rollout>,
     /// The Secrets that were read last.
     pub secrets: SecretCache,
     /// What each object's passes left behind.
@@ -218,17 +218,23 @@ async fn act(
     now: Timestamp,
     ctx: &Context,
 ) -> (Plan, Result<(), ApplyError>) {
-    let resources = build::build(sync, &ctx.image);
+    let mut resources = build::build(sync, &ctx.image);
     let applied_generation = ctx.memory.recall(reference).applied_generation;
-    let has_turn =
-        plan::is_upgrade(observed, &resources.stateful_set) && ctx.take_turn(sync, observed);
+    let wish = Wish {
+        namespace: &sync.namespace,
+        sync: &sync.name,
+        is_upgrade: plan::is_upgrade(observed, &resources.stateful_set),
+        is_crashing: observed.pod.as_ref().is_some_and(|pod| pod.is_crashing),
+    };
+    let leave = ctx.rollout.ask(wish, Instant::now());
+    Mark::put(leave.mark, &mut resources.stateful_set);
     let plan = plan::plan(
         sync,
         Circumstances {
             observed,
             wanted: &resources.stateful_set,
             applied_generation,
-            has_turn,
+            has_turn: leave.has_turn,
             now,
         },
     );
@@ -293,13 +299,6 @@ impl Context {
             (None, plan::WorkloadStep::AwaitTurn | plan::WorkloadStep::AwaitRemoval) => REFRESH_MIN,
             (None, _) => numbers,
         }
-    }
-
-    fn take_turn(&self, sync: &ValidatedSync, observed: &Observed) -> bool {
-        let all = self.stores.stateful_sets.state();
-        let candidate = rollout::id_of(&sync.namespace, &sync.name);
-        let is_well = observed.workload.as_ref().is_some_and(|seen| seen.is_rolled_out);
-        self.rollout.take_turn(&candidate, is_well, all.iter().map(|set| &**set), Instant::now())
     }
 }
 

@@ -26,6 +26,9 @@ pub const TEMPLATE_HASH: &str = "redissync.dev/template-hash";
 /// On the StatefulSet: the hash of that part of the object's spec which the template follows from. If it is the same and
 /// the template's hash is not, the operator itself has changed, and the change takes its turn.
 pub const SPEC_HASH: &str = "redissync.dev/spec-hash";
+/// On the StatefulSet: how its link was (`well`, `unwell`) when an upgrade restarted it, until its pod is back and it is
+/// applied again. An operator that was restarted knows by it whose turn it is.
+pub const TURN: &str = "redissync.dev/turn";
 /// On the pod's template: the hash of the settings whose change needs a restart.
 pub const RESTART_HASH: &str = "redissync.dev/restart-hash";
 

@@ -1,6 +1,10 @@
 //! `redissync-operator run`: what surrounds the controller. The lease first, then the watches, then the passes.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
 use kube::Client;
@@ -8,12 +12,15 @@ use redissync_syncer::{
     shutdown::Shutdown,
     telemetry::{self, LogFormat},
 };
-use tracing::info;
+use tracing::{info, warn};
 
-use crate::{lease::Lease, metrics::Metrics, scope, server};
+use crate::{lease::Lease, metrics::Metrics, rollout::Rollout, scope, server};
 
 /// One thread is enough for a hundred objects: everything waits for the network.
 const WORKER_THREADS: usize = 2;
+/// How long passes that are under way may take to end. Each waits for the API server, which may be away; with the lease's
+/// release it is well within the 30 s after which Kubernetes kills.
+const DRAIN_MAX: Duration = Duration::from_secs(5);
 /// The arguments of `redissync-operator run`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct RunArgs {
@@ -87,7 +94,10 @@ async fn run_until_stopped(args: RunArgs) -> anyhow::Result<()> {
     };
     tokio::select! {
         biased;
-        () = shutdown.requested() => return lease.release().await,
+        () = shutdown.requested() => {
+            lease.release().await;
+            return Ok(());
+        }
         outcome = lease.held() => outcome?,
     }
     metrics.set_leader(true);
@@ -95,12 +105,24 @@ async fn run_until_stopped(args: RunArgs) -> anyhow::Result<()> {
     let outcome = tokio::select! {
         // The lease first: who does not lead must not write.
         biased;
-        () = lease.lost() => Err(anyhow::anyhow!("the lease was lost to another operator")),
-        outcome = control => outcome,
+        reason = lease.lost() => Err(reason),
+        outcome = control => Ok(outcome),
+        () = overdue(&shutdown) => {
+            warn!("passes under way did not end within {} s and are dropped", DRAIN_MAX.as_secs());
+            Ok(Ok(()))
+        }
     };
     metrics.set_leader(false);
-    lease.release().await?;
+    // A lost lease is not given back: it would be taken from whoever has it now.
+    let outcome = outcome?;
+    lease.release().await;
     outcome
+}
+
+/// Returns when the end was asked for and should have come.
+async fn overdue(shutdown: &Shutdown) {
+    shutdown.requested().await;
+    tokio::time::sleep(DRAIN_MAX).await;
 }
 
 /// Looks after all namespaces, or after each of those that were named, until it is told to stop.
@@ -115,11 +137,13 @@ async fn control(
     if scopes.is_empty() {
         scopes.push(None);
     }
+    let rollout = Arc::new(Rollout::new(scopes.len(), Instant::now()));
     let scopes = scopes.into_iter().map(|namespace| {
         scope::control(scope::Scope {
             client: client.clone(),
             namespace,
             args: args.clone(),
+            rollout: Arc::clone(&rollout),
             metrics: metrics.clone(),
             shutdown: shutdown.clone(),
         })

@@ -58,6 +58,8 @@ pub struct Scope {
     pub namespace: Option<String>,
     /// What the operator was told.
     pub args: RunArgs,
+    /// Who may be restarted by an upgrade, over all scopes.
+    pub rollout: Arc<Rollout>,
     /// Counts.
     pub metrics: Metrics,
     /// Asks for the end.
@@ -72,7 +74,7 @@ impl std::fmt::Debug for Scope {
 
 /// Runs until the end is asked for; passes under way are ended in order.
 pub async fn control(scope: Scope) -> anyhow::Result<()> {
-    let Scope { client, namespace, args, metrics, shutdown } = scope;
+    let Scope { client, namespace, args, rollout, metrics, shutdown } = scope;
     let (triggers, mut requests) = Triggers::new();
     let place = Place { client: client.clone(), namespace: namespace.clone() };
     let mut tasks = Vec::new();
@@ -90,6 +92,7 @@ pub async fn control(scope: Scope) -> anyhow::Result<()> {
             outcome.context("failed to fill the stores")?;
         }
     }
+    rollout.watch(stores.stateful_sets.clone());
     let ctx = Arc::new(controller::Context {
         recorder: Recorder::new(
             client.clone(),
@@ -101,7 +104,7 @@ pub async fn control(scope: Scope) -> anyhow::Result<()> {
         image: SyncerImage { name: args.syncer_image, pull_policy: args.syncer_image_pull_policy },
         stores,
         watches: Watches::new(triggers),
-        rollout: Rollout::default(),
+        rollout,
         secrets: SecretCache::default(),
         memory: Memory::default(),
         metrics,

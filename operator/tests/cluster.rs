@@ -1,6 +1,11 @@
 //! The API server of the tests: the one that KUBECONFIG names, else the one of `make cluster-up`.
 
-use std::{env, path::PathBuf, time::Duration};
+use std::{
+    env, fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
@@ -33,6 +38,40 @@ pub(crate) fn kubeconfig() -> PathBuf {
             .join("redissync")
     });
     cache.join("cluster/state/kubeconfig")
+}
+
+/// Writes a kubeconfig whose way to the API server leads over `proxy`.
+pub(crate) fn write_kubeconfig_over(proxy: SocketAddr, path: &Path) {
+    let mut kubeconfig = Kubeconfig::read_from(kubeconfig()).expect("there is a kubeconfig");
+    for cluster in kubeconfig.clusters.iter_mut().filter_map(|named| named.cluster.as_mut()) {
+        let server = cluster.server.clone().expect("it names a server");
+        let host = host_and_port(&server).0;
+        // The certificate is the server's, not the proxy's.
+        cluster.tls_server_name.get_or_insert(host);
+        cluster.server = Some(format!("https://{proxy}"));
+    }
+    let text = serde_yaml::to_string(&kubeconfig).expect("it is YAML");
+    fs::write(path, text).expect("a file is written");
+}
+
+/// `host:port` of the API server.
+pub(crate) async fn api_server() -> String {
+    let kubeconfig = Kubeconfig::read_from(kubeconfig()).expect("there is a kubeconfig");
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
+    let (host, port) = host_and_port(&config.expect("it is a kubeconfig").cluster_url.to_string());
+    format!("{host}:{port}")
+}
+
+/// Of a URL.
+fn host_and_port(url: &str) -> (String, u16) {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split('/').next().unwrap_or(rest);
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => {
+            (host.to_owned(), port.parse().expect("a port"))
+        }
+        _ => (authority.to_owned(), 443),
+    }
 }
 
 /// A client for it, with the CustomResourceDefinition of this repository applied. Fails the test where there is none.

@@ -4,7 +4,7 @@ use std::{
     fs::{self, File},
     net::{SocketAddr, TcpListener},
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     time::Duration,
 };
 
@@ -23,12 +23,15 @@ const START: Duration = Duration::from_secs(30);
 pub(crate) struct Setup {
     arguments: Vec<String>,
     log_filter: &'static str,
+    kubeconfig: PathBuf,
 }
 
 impl Setup {
     /// For all namespaces, without leader election.
     pub(crate) fn new() -> Self {
-        Self { arguments: Vec::new(), log_filter: "info" }.option("leader-election", "false")
+        let kubeconfig = cluster::kubeconfig();
+        Self { arguments: Vec::new(), log_filter: "info", kubeconfig }
+            .option("leader-election", "false")
     }
 
     /// For one namespace only: no finalizers, no nodes.
@@ -59,6 +62,11 @@ impl Setup {
         self
     }
 
+    /// Another way to the API server.
+    pub(crate) fn kubeconfig(self, kubeconfig: PathBuf) -> Self {
+        Self { kubeconfig, ..self }
+    }
+
     /// Starts it and waits until it listens.
     pub(crate) async fn start(self) -> Operator {
         let listen = free_address();
@@ -71,7 +79,7 @@ impl Setup {
         let child = Command::new(env!("CARGO_BIN_EXE_redissync-operator"))
             .arg("run")
             .args(&setup.arguments)
-            .env("KUBECONFIG", cluster::kubeconfig())
+            .env("KUBECONFIG", &setup.kubeconfig)
             .env("RUST_LOG", setup.log_filter)
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("the log twice"))
@@ -142,6 +150,18 @@ impl Operator {
             line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']))
         });
         lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
+    }
+
+    /// Tells it to end, as a kubelet does: SIGTERM.
+    pub(crate) fn terminate(&self) {
+        let pid = self.pid().to_string();
+        let status = Command::new("kill").args(["-TERM", &pid]).status().expect("kill is there");
+        assert!(status.success(), "the operator runs");
+    }
+
+    /// How it has ended, if it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("it can be waited for")
     }
 
     /// Ends it without a warning: SIGKILL.

@@ -107,6 +107,22 @@ impl Space {
             .expect("the pod's status is written");
     }
 
+    /// What a kubelet would say of a syncer that has ended again and again.
+    pub(crate) async fn say_crashing(&self, sync: &str) {
+        let status = json!({ "status": {
+            "phase": "Running",
+            "conditions": [{"type": "PodScheduled", "status": "True"}, {"type": "Ready", "status": "False"}],
+            "containerStatuses": [{
+                "name": names::CONTAINER, "image": "x", "imageID": "x", "ready": false, "restartCount": 7,
+                "state": {"waiting": {"reason": "CrashLoopBackOff"}}
+            }]
+        }});
+        let api: Api<Pod> = self.api();
+        api.patch_status(&names::pod(sync), &PatchParams::default(), &Patch::Merge(status))
+            .await
+            .expect("the pod's status is written");
+    }
+
     /// The object as it is.
     pub(crate) async fn get(&self, name: &str) -> RedisSync {
         self.api().get(name).await.expect("the object is there")

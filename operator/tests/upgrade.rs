@@ -47,6 +47,47 @@ async fn a_new_image_goes_from_one_syncer_to_the_next_and_stops_where_it_does_no
     }
 }
 
+#[tokio::test]
+async fn an_operator_that_is_restarted_in_the_middle_gives_no_second_turn() {
+    let space = Space::new("upgrade-restart").await;
+    let stand_in = StandIn::start().await;
+    let setup = || Setup::only(&space).reports(stand_in.address);
+    let first = setup().image("redissync-syncer:first").start().await;
+    for name in NAMES {
+        stand_in.set(&space.name, name, json!({}));
+        space.create(&standalone(name)).await;
+        space.say_running(name, true).await;
+    }
+    drop(first);
+    let second = setup().image("redissync-syncer:second").start().await;
+    let at_least = async |count: usize| {
+        let (changed, _) = until("so many have the new image", SOON, async || {
+            let changed = changed(&space).await;
+            if changed.len() >= count { Ok(changed) } else { Err(changed) }
+        })
+        .await;
+        changed
+    };
+    let broken = at_least(1).await;
+    drop(second);
+    let _third = setup().image("redissync-syncer:second").start().await;
+    sleep(LONG_ENOUGH).await;
+    assert_eq!(changed(&space).await, broken, "the one before is still not back");
+
+    // What crashes has nothing to lose, and takes nobody's turn.
+    let crashing = *NAMES.iter().find(|name| !broken.contains(name)).expect("two are left");
+    space.say_crashing(crashing).await;
+    at_least(2).await;
+    sleep(LONG_ENOUGH).await;
+    let two = changed(&space).await;
+    assert!(two.len() == 2 && two.contains(&crashing), "{two:?} with {crashing}, after {broken:?}");
+
+    for name in two {
+        space.say_running(name, true).await;
+    }
+    at_least(3).await;
+}
+
 /// Whose StatefulSet has the new image.
 async fn changed(space: &Space) -> Vec<&'static str> {
     let mut changed = Vec::new();

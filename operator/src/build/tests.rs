@@ -144,3 +144,78 @@ fn the_users_labels_do_not_replace_the_operators() {
     assert_eq!(labels["team"], "shop");
     assert_eq!(labels["app.kubernetes.io/name"], names::SYNCER_APP);
 }
+
+/// The golden file says what a change would cost.
+#[test]
+fn what_kubernetes_does_not_let_anybody_change_is_the_same_in_every_version() {
+    let golden: Value = serde_yaml::from_str(include_str!("immutable.yaml")).unwrap();
+    let storage =
+        "syncer: {storage: {size: 20Gi, storageClassName: fast, accessMode: ReadWriteOnce}}\n";
+    for (which, spec) in [("without", SPEC.to_owned()), ("with", format!("{SPEC}{storage}"))] {
+        let mut built = stateful_set(&spec)["spec"].clone();
+        for may_change in [
+            "replicas",
+            "ordinals",
+            "template",
+            "updateStrategy",
+            "persistentVolumeClaimRetentionPolicy",
+            "minReadySeconds",
+        ] {
+            built.as_object_mut().unwrap().remove(may_change);
+        }
+        assert_eq!(built, golden[which], "{which} storage settings");
+    }
+}
+
+/// Every syncer that runs with the oldest operator knows these. It refuses a file with any other, and one that restarts
+/// before its turn in an upgrade reads the new operator's file: a field that comes later has to be left out while it has
+/// its default (`skip_serializing_if`), and then this list stays as it is. These themselves are always written, so that a
+/// default that changes in the syncer changes no pair.
+#[test]
+fn the_file_of_an_object_that_sets_nothing_has_these_fields_and_no_others() {
+    const ALWAYS: [&str; 12] = [
+        "drainSeconds",
+        "fullCopy.onExistingData",
+        "pairID",
+        "paused",
+        "server.listen",
+        "source.name",
+        "source.standalone.address",
+        "spool.dir",
+        "spool.maxBytes",
+        "spool.retention.age",
+        "target.name",
+        "target.standalone.address",
+    ];
+    const OF_SENTINELS: [&str; 5] = [
+        "source.auth.passwordFile",
+        "source.sentinel.auth.passwordFile",
+        "source.sentinel.endpoints",
+        "source.sentinel.masterName",
+        "source.name",
+    ];
+    let minimal = "primary: a\nsites: [{name: a, standalone: {address: 'a:1'}}, {name: b, standalone: {address: 'b:1'}}]";
+    assert_eq!(fields(minimal), ALWAYS);
+    let of_source: Vec<String> =
+        fields(SPEC).into_iter().filter(|field| field.starts_with("source.")).collect();
+    let mut expected = OF_SENTINELS;
+    expected.sort_unstable();
+    assert_eq!(of_source, expected);
+}
+
+/// The paths of the fields in the syncer's file, sorted.
+fn fields(spec: &str) -> Vec<String> {
+    fn walk(path: &str, value: &Value, into: &mut Vec<String>) {
+        match value {
+            Value::Object(map) => map.iter().for_each(|(key, value)| {
+                let dot = if path.is_empty() { "" } else { "." };
+                walk(&format!("{path}{dot}{key}"), value, into);
+            }),
+            _ => into.push(path.to_owned()),
+        }
+    }
+    let mut paths = Vec::new();
+    walk("", &serde_yaml::from_str(&validated(spec).config_text).unwrap(), &mut paths);
+    paths.sort_unstable();
+    paths
+}

@@ -79,6 +79,8 @@ pub struct PodSeen {
     pub node: Option<String>,
     /// Whether its container runs.
     pub is_running: bool,
+    /// Whether its container has ended so often that Kubernetes waits before it starts it again.
+    pub is_crashing: bool,
     /// Whether it was asked to end.
     pub is_ending: bool,
     /// Why its container does not run, in Kubernetes' words.
@@ -158,7 +160,11 @@ impl From<&Pod> for PodSeen {
         let containers = status.container_statuses.unwrap_or_default();
         let container = containers.into_iter().find(|it| it.name == names::CONTAINER);
         let state = container.and_then(|container| container.state);
-        let waiting = state.as_ref().and_then(|state| state.waiting.clone()).map(|waiting| {
+        let waiting = state.as_ref().and_then(|state| state.waiting.clone());
+        let is_crashing = waiting
+            .as_ref()
+            .is_some_and(|waiting| waiting.reason.as_deref() == Some("CrashLoopBackOff"));
+        let waiting = waiting.map(|waiting| {
             let message = waiting.message.map(|text| format!(": {text}")).unwrap_or_default();
             format!("{}{message}", waiting.reason.unwrap_or_default())
         });
@@ -175,6 +181,7 @@ impl From<&Pod> for PodSeen {
             address: status.pod_ip.and_then(|address| address.parse().ok()),
             node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
             is_running: state.is_some_and(|state| state.running.is_some()),
+            is_crashing,
             is_ending: pod.metadata.deletion_timestamp.is_some(),
             problem: waiting.or(unscheduled),
             unscheduled_since: scheduled
@@ -237,9 +244,11 @@ mod tests {
             PodSeen::from(&pod)
         };
         assert!(pod(json!({"running": {}})).is_running);
+        assert!(!pod(json!({"running": {}})).is_crashing);
+        assert!(!pod(json!({"waiting": {"reason": "ImagePullBackOff"}})).is_crashing);
         let waiting =
             pod(json!({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}}));
-        assert!(!waiting.is_running);
+        assert!(!waiting.is_running && waiting.is_crashing);
         assert_eq!(waiting.problem.as_deref(), Some("CrashLoopBackOff: back-off"));
         assert_eq!(waiting.address, "fd00::7".parse().ok());
     }

@@ -1,5 +1,6 @@
 //! The configuration file, field by field. Unknown fields are refused: a misspelt field that is silently
-//! ignored is a setting that the user believes in and does not have.
+//! ignored is a setting that the user believes in and does not have. Therefore a field that comes later is left out
+//! while it has its default (`skip_serializing_if`): a syncer of the version before must be able to read the file.
 //!
 //! When the file changes, `paused`, `release`, addresses and credentials are taken over while the syncer runs (password
 //! files are read again at each connection anyway); every other change needs a restart and says so in the log.
