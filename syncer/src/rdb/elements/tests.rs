@@ -127,6 +127,33 @@ fn a_string_of_any_form_comes_in_pieces() {
     assert_eq!(elements(string, b"\x03abc".chunks(1)).unwrap(), ["piece 3 abc"]);
 }
 
+#[test]
+fn a_compressed_string_may_look_back_as_far_as_lzf_reaches() {
+    let mut seed = 1_u64;
+    let unit: Vec<u8> = (0..lzf_reach())
+        .map(|_| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (seed >> 56) as u8
+        })
+        .collect();
+    let plain = unit.repeat(3);
+    let compressed = lzf::compress(&plain).unwrap();
+    assert!(compressed.len() < plain.len() / 2, "nothing looks back so far");
+    let mut value = vec![0xc3, 0x80];
+    value.extend_from_slice(&(compressed.len() as u32).to_be_bytes());
+    value.push(0x80);
+    value.extend_from_slice(&(plain.len() as u32).to_be_bytes());
+    value.extend_from_slice(&compressed);
+    let string = ValueType { family: Family::Redis, byte: 0 };
+    let found = elements(string, value.chunks(7)).unwrap();
+    assert_eq!(found, [format!("piece {} {}", plain.len(), plain.escape_ascii())]);
+}
+
+/// `MAX_OFF` of lzfP.h.
+fn lzf_reach() -> usize {
+    1 << 13
+}
+
 proptest! {
     #[test]
     fn a_compressed_string_needs_only_its_window(
