@@ -45,7 +45,8 @@ fn a_value_in_parts_is_the_same_bytes() {
         for piece in [1, 7, 100, 3000] {
             let (parted, large) = values(&rdb, piece, 64);
             assert_eq!(parted, whole, "{server} in pieces of {piece}");
-            assert!(large > 1, "{server}: {large} in parts");
+            // In long pieces short values arrive whole.
+            assert!(large > 1 || piece > 100, "{server}: {large} in parts");
         }
     }
 }
