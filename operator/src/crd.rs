@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use pair::{
     ExistingData, ExpirySpec, FullCopySpec, ReleaseAction, ReleaseSpec, RetentionSpec, SpoolSpec,
+    Unsupported,
 };
 pub use site::{
     AddressMapping, AuthSpec, PasswordSecretRef, SentinelAuthSpec, SentinelSpec, SiteSpec,

@@ -29,7 +29,7 @@ fn run(name: &str, rdb: &[u8], with_trailer: bool) {
     let mut best = f64::MAX;
     let mut keys = 0u64;
     for _ in 0..5 {
-        let mut d = RdbDecoder::new(RdbLimits { value_bytes_max: 1 << 30 });
+        let mut d = RdbDecoder::new(RdbLimits { value_bytes_max: 1 << 30, split_above: u64::MAX });
         keys = 0;
         let started = Instant::now();
         for piece in rdb.chunks(256 << 10) {

@@ -14,7 +14,7 @@ use std::{
 
 use crate::{
     address::{AddressMap, HostPort},
-    contract::{OnExistingData, SyncerConfig, Topology},
+    contract::{OnExistingData, OnUnsupported, SyncerConfig, Topology},
     credentials::Auth,
     grace::Grace,
     release::Decision,
@@ -36,6 +36,8 @@ pub struct ValidatedConfig {
     pub on_existing_data: OnExistingData,
     /// How much later keys expire at the target.
     pub grace: Grace,
+    /// What to do about keys that the target cannot take.
+    pub on_unsupported: OnUnsupported,
     /// Where and how much is spooled.
     pub spool: SpoolSettings,
     /// Whether applying rests.

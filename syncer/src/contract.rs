@@ -13,8 +13,8 @@ pub mod timestamp;
 
 pub use settings::{
     AddressMapping, AuthConfig, EndpointConfig, ExpiryConfig, FullCopyConfig, OnExistingData,
-    ReleaseAction, ReleaseConfig, RetentionConfig, SentinelConfig, ServerConfig, SpoolConfig,
-    StandaloneConfig, SyncerConfig,
+    OnUnsupported, ReleaseAction, ReleaseConfig, RetentionConfig, SentinelConfig, ServerConfig,
+    SpoolConfig, StandaloneConfig, SyncerConfig,
 };
 pub use sync_report::{
     CopyProgress, Counters, DataVerified, EndReport, Ends, FullCopies, Halt, Lag, LinkReport,

@@ -58,6 +58,8 @@ pub const BATCHES: &str = "redissync_batches_total";
 pub const KEYS_RESTORED: &str = "redissync_keys_restored_total";
 /// Keys removed by sweeps.
 pub const KEYS_SWEPT: &str = "redissync_keys_swept_total";
+/// Keys left out by full copies.
+pub const KEYS_LEFT_OUT: &str = "redissync_keys_left_out_total";
 /// Commands dropped on purpose.
 pub const COMMANDS_FILTERED: &str = "redissync_commands_filtered_total";
 /// Connections made again: `end`.
@@ -103,6 +105,7 @@ const METRICS: &[(&str, Kind, &[&str], &str)] = &[
     (BATCHES, Counter, &[], "Batches that were confirmed"),
     (KEYS_RESTORED, Counter, &[], "Keys restored by full copies"),
     (KEYS_SWEPT, Counter, &[], "Keys removed by sweeps"),
+    (KEYS_LEFT_OUT, Counter, &[], "Keys left out by full copies, as fullCopy.onUnsupported allows"),
     (COMMANDS_FILTERED, Counter, &[], "Commands dropped on purpose"),
     (RECONNECTS, Counter, &["end"], "Connections made again after the first"),
     (FAILOVERS, Counter, &["end"], "Switches of the master that were followed"),
@@ -299,6 +302,7 @@ fn add_link(samples: &mut Samples, link: &LinkReport) {
     samples.add(BATCHES, counters.batches);
     samples.add(KEYS_RESTORED, counters.keys_restored);
     samples.add(KEYS_SWEPT, counters.keys_swept);
+    samples.add(KEYS_LEFT_OUT, counters.keys_left_out);
     samples.add(COMMANDS_FILTERED, counters.commands_filtered);
     samples.ends(RECONNECTS, counters.reconnects);
     samples.ends(FAILOVERS, counters.failovers);

@@ -24,3 +24,6 @@ pub mod support;
 
 pub mod backlen;
 mod field_expiry;
+
+pub mod element;
+pub mod elements;

@@ -160,7 +160,7 @@ impl Record {
         }
     }
 
-    /// Appends `HSET <key> …` with all fields.
+    /// Appends `HMSET <key> …` with all fields.
     pub fn encode(&self, key: &str, out: &mut Vec<u8>) {
         let json = |halt: Option<String>| halt.unwrap_or_default();
         let (replid, offset, db) = match &self.position {
@@ -195,7 +195,8 @@ impl Record {
             ("consent", &json(self.consent.as_ref().and_then(|c| serde_json::to_string(c).ok()))),
         ];
         encode::array_header(out, 2 + 2 * fields.len());
-        encode::bulk(out, b"HSET");
+        // HSET takes several fields from 4.0 on; this is understood everywhere.
+        encode::bulk(out, b"HMSET");
         encode::bulk(out, key.as_bytes());
         for (name, value) in fields {
             encode::bulk(out, name.as_bytes());

@@ -107,6 +107,7 @@ fn merge(current: &ValidatedConfig, wanted: ValidatedConfig) -> (ValidatedConfig
         target,
         on_existing_data,
         grace,
+        on_unsupported,
         spool,
         paused,
         release,
@@ -120,7 +121,8 @@ fn merge(current: &ValidatedConfig, wanted: ValidatedConfig) -> (ValidatedConfig
         }
     };
     note("pairID", pair_id != current.pair_id);
-    note("fullCopy", on_existing_data != current.on_existing_data);
+    let full_copy = (on_existing_data, on_unsupported);
+    note("fullCopy", full_copy != (current.on_existing_data, current.on_unsupported));
     note("expiry", grace != current.grace);
     note("spool", spool != current.spool);
     note("server", listen != current.listen);

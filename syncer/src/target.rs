@@ -7,6 +7,11 @@ pub mod error;
 pub mod examine;
 pub mod guarded;
 pub mod key_set;
+pub mod way;
+
+pub mod commands;
 pub mod restore;
+pub mod temporary;
+
 pub mod sweep;
 pub mod take_over;

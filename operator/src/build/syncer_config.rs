@@ -3,14 +3,14 @@
 use redissync_syncer::{
     contract::{
         self, AuthConfig, EndpointConfig, ExpiryConfig, FullCopyConfig, OnExistingData,
-        ReleaseConfig, RetentionConfig, SentinelConfig, ServerConfig, SpoolConfig,
+        OnUnsupported, ReleaseConfig, RetentionConfig, SentinelConfig, ServerConfig, SpoolConfig,
         StandaloneConfig, SyncerConfig,
     },
     quantity::{Bytes, QuantityError, Span},
 };
 
 use crate::{
-    crd::{ExistingData, RedisSyncSpec, ReleaseAction, ReleaseSpec, SiteSpec},
+    crd::{ExistingData, RedisSyncSpec, ReleaseAction, ReleaseSpec, SiteSpec, Unsupported},
     names,
 };
 
@@ -51,6 +51,10 @@ pub fn build(
                 ExistingData::Refuse => OnExistingData::Refuse,
                 ExistingData::Sweep => OnExistingData::Sweep,
                 ExistingData::Keep => OnExistingData::Keep,
+            },
+            on_unsupported: match spec.full_copy.on_unsupported {
+                Unsupported::Halt => OnUnsupported::Halt,
+                Unsupported::Skip => OnUnsupported::Skip,
             },
         },
         expiry: ExpiryConfig { grace: spec.expiry.grace.parse::<Span>()? },
@@ -150,8 +154,12 @@ pub fn restart_text(config: &SyncerConfig) -> String {
         true => String::new(),
         false => format!(" {expiry:?}"),
     };
+    let left_out = match full_copy.on_unsupported {
+        OnUnsupported::Halt => "",
+        OnUnsupported::Skip => " Skip",
+    };
     format!(
-        "{pair_id} {} {} {:?} {spool:?} {server:?} {drain_seconds}{expiry}",
+        "{pair_id} {} {} {:?}{left_out} {spool:?} {server:?} {drain_seconds}{expiry}",
         lasting(source),
         lasting(target),
         full_copy.on_existing_data

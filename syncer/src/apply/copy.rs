@@ -4,17 +4,23 @@
 //! The record is not written between a copy's start and its end (but for a brake and its release), so that the
 //! connections that restore can watch it. A copy may start again from the spooled RDB: every key replaces what is there.
 
+mod building;
 mod copied;
+mod left_out;
+mod remains;
 mod stop;
 mod sweeping;
+mod taking;
 mod workers;
 
 use std::time::Duration;
 
 use self::{
     copied::{Copied, Refusal, Step, corrupt},
+    left_out::LeftOut,
     stop::Stop,
-    workers::{RESTORE_CONNECTIONS, Workers},
+    taking::{BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, CopyStop},
+    workers::{RESTORE_CONNECTIONS, Restorer, Workers},
 };
 use super::{Applier, Wake, attach::Attached};
 use crate::{
@@ -33,14 +39,13 @@ use crate::{
     },
 };
 
-/// A batch of keys goes at so many bytes.
-const BATCH_BYTES_MAX: usize = 256 << 10;
-/// … or at so many commands.
-const BATCH_COMMANDS_MAX: usize = 2048;
 /// Read from the spool at once.
 const READ_BYTES: usize = 256 << 10;
-/// The largest key: `proto-max-bulk-len` is 512 MiB by default, on most clouds not to be changed.
+/// The largest value that goes as it is: `proto-max-bulk-len` is 512 MiB by default, on most clouds not to be changed.
 const VALUE_BYTES_MAX: u64 = 512 << 20;
+/// A larger value is built from its elements, if its type has any. As a whole it is held three times (in the decoder, in
+/// a batch, at the target), and the target does nothing else while it takes it.
+const SPLIT_ABOVE: u64 = 8 << 20;
 
 impl Applier {
     /// Writes a record that says that this copy has begun: from here on there is no position to go on from.
@@ -161,9 +166,17 @@ impl Applier {
         mut reader: RdbReader,
     ) -> Result<(KeySet, Option<DbIndex>), Stop> {
         let mut keys = KeySetBuilder::new(&self.link.key_set_dir).map_err(TargetError::KeySet)?;
-        let mut workers = self.start_workers(attached, record).await?;
-        let mut decoder = RdbDecoder::new(RdbLimits { value_bytes_max: VALUE_BYTES_MAX });
-        let mut copied = Copied::new(self.link.config().grace);
+        let left_out = LeftOut::new(
+            self.link.config().on_unsupported,
+            &self.link.names.record,
+            std::sync::Arc::clone(&self.link.state),
+        );
+        self.remove_remains(attached, record, &left_out).await?;
+        let mut workers = self.start_workers(attached, record, &left_out).await?;
+        let limits = RdbLimits { value_bytes_max: VALUE_BYTES_MAX, split_above: SPLIT_ABOVE };
+        let mut decoder = RdbDecoder::new(limits);
+        let mut copied = Copied::new(left_out.clone(), self.link.config().grace);
+        let mut building = None;
         let mut bytes = Vec::with_capacity(READ_BYTES);
         loop {
             bytes.clear();
@@ -173,14 +186,25 @@ impl Applier {
             }
             decoder.push(&bytes);
             while let Some(event) = decoder.next().map_err(|error| corrupt(record, &error))? {
-                let step = copied
-                    .take(event, attached, &mut keys)
-                    .map_err(|refusal| refusal.halt(record))?;
+                let taken = self
+                    .take(&event, attached, &mut keys, &mut copied, &mut building, &mut workers)
+                    .await;
+                let step = match taken {
+                    Ok(step) => step,
+                    Err(CopyStop::Stop(stop)) => return Err(stop),
+                    Err(CopyStop::Refusal(refusal)) => {
+                        // What was restored stays, and the key's name reaches its list.
+                        workers.send(&mut copied.batch).await?;
+                        workers.finish().await?;
+                        return Err(refusal.halt(record, &left_out.where_listed()));
+                    }
+                };
                 if step == Step::Database && !attached.has_database(copied.db).await? {
-                    return Err(Refusal::Database(copied.db).halt(record));
+                    return Err(Refusal::Database(copied.db).halt(record, ""));
                 }
-                if copied.batch.bytes.len() >= BATCH_BYTES_MAX
-                    || copied.batch.command_count >= BATCH_COMMANDS_MAX
+                if building.is_none()
+                    && (copied.batch.bytes.len() >= BATCH_BYTES_MAX
+                        || copied.batch.command_count >= BATCH_COMMANDS_MAX)
                 {
                     workers.send(&mut copied.batch).await?;
                     self.note_progress(&copied);
@@ -278,6 +302,7 @@ impl Applier {
         &mut self,
         attached: &mut Attached,
         record: &Record,
+        left_out: &LeftOut,
     ) -> Result<Workers, TargetError> {
         let credentials = match &self.link.config().target.auth {
             Some(auth) => Some(auth.read()?),
@@ -296,7 +321,8 @@ impl Applier {
             );
             let expected = Expected::record(record);
             writer.watch(&expected).await?;
-            workers.start(writer, expected, record.copy_id);
+            let (copy_id, left_out) = (record.copy_id, left_out.clone());
+            workers.start(Restorer { writer, expected, copy_id, left_out });
         }
         Ok(workers)
     }

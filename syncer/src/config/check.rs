@@ -65,6 +65,7 @@ pub(super) fn validate(config: SyncerConfig) -> Result<ValidatedConfig, ConfigEr
         target,
         on_existing_data: full_copy.on_existing_data,
         grace: grace(&expiry)?,
+        on_unsupported: full_copy.on_unsupported,
         spool: spool_settings(spool)?,
         paused,
         release: release.map(decision).transpose()?,

@@ -122,6 +122,21 @@ pub struct FullCopyConfig {
     /// What to do about keys that the target holds before the pair's first copy. Default `Refuse`.
     #[serde(default)]
     pub on_existing_data: OnExistingData,
+    /// What to do about keys that the target cannot take in any form. Default `Halt`.
+    #[serde(default, skip_serializing_if = "OnUnsupported::is_default")]
+    pub on_unsupported: OnUnsupported,
+}
+
+/// What to do about keys that the target cannot take: of a type that it does not know, larger than its limits, or with
+/// something in them that no command carries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OnUnsupported {
+    /// The copy halts at the first one (`UnsupportedValue`, or `ValueRejected` where the target itself refuses it).
+    #[default]
+    Halt,
+    /// The copy goes on without them. They are counted (`keysLeftOut`), and the first thousand are listed in the target's
+    /// database 0 under `redissync:<pairID>:0:leftOut`. What the target has under their names goes with the sweep.
+    Skip,
 }
 
 /// What to do about keys that the target holds and the source does not.
@@ -136,6 +151,13 @@ pub enum OnExistingData {
     Sweep,
     /// No copy ever removes a key of the target. Keys that the source deletes between two copies stay too.
     Keep,
+}
+
+impl OnUnsupported {
+    /// Left out where it is written: a version before this field still reads it.
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// When keys expire at the target.

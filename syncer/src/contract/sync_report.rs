@@ -280,6 +280,8 @@ pub struct Counters {
     pub keys_restored: u64,
     /// Keys removed by sweeps.
     pub keys_swept: u64,
+    /// Keys, libraries and modules' own data that full copies left out, as `fullCopy.onUnsupported` allows.
+    pub keys_left_out: u64,
     /// Commands dropped on purpose (the source's housekeeping, keys of the syncer's own).
     pub commands_filtered: u64,
     /// Connections made again after the first.

@@ -182,8 +182,9 @@ words! {
         /// The target rejected one key of the full copy. Put the cause right at the target, then release with
         /// `--copy-again`.
         ValueRejected,
-        /// The full copy holds a value of a type that this version cannot carry. Remove such keys at the
-        /// source or use a newer version, then release with `--copy-again`.
+        /// The full copy holds what the target cannot have in any form; the list `redissync:<pairID>:0:leftOut` at the
+        /// target names the key. Do what the remedy says, then release with `--copy-again`; or let copies leave such keys
+        /// out (`fullCopy.onUnsupported: Skip`).
         UnsupportedValue,
         /// The stream holds a command that this version cannot carry over safely (such as `SWAPDB` with
         /// database 0, where the record lives). Release with `--copy-again`, or skip it knowingly with

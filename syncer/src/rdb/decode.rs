@@ -4,6 +4,8 @@
 
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod large;
 mod record;
 #[cfg(test)]
 mod tests;
@@ -32,7 +34,13 @@ pub struct RdbLimits {
     /// The most bytes of one key, value or other record, as written and as decompressed. The
     /// decoder's buffer grows up to twice this size, and only as bytes really arrive.
     pub value_bytes_max: u64,
+    /// A value larger than this comes in parts, if its type can be decoded into elements; of any size then. Streams
+    /// are held whole up to eight times as much: commands do not carry all that they remember.
+    pub split_above: u64,
 }
+
+/// How much more of a stream is held whole.
+const STREAM_FACTOR: u64 = 8;
 
 /// A decoder of one RDB.
 #[derive(Debug)]
@@ -70,6 +78,8 @@ enum Phase {
         key: Text,
         from: usize,
     },
+    /// In a value that comes in parts. The record's start moves with them.
+    Large,
     /// In what a module keeps beside the keys.
     ModuleAux {
         module: ModuleId,
@@ -101,7 +111,7 @@ impl RdbDecoder {
             family: Family::Redis,
             version: 0,
             next_key: NextKey::default(),
-            skipper: Skipper::new(limits.value_bytes_max),
+            skipper: Skipper::new(),
             has_large_listpack: false,
             scratch: [Vec::new(), Vec::new()],
             ranges: Vec::new(),
@@ -182,6 +192,7 @@ impl RdbDecoder {
             Phase::Value { from, .. } | Phase::ModuleAux { from, .. } => {
                 self.start + from + self.skipper.at()
             }
+            Phase::Large => self.start + self.skipper.at(),
         }
     }
 
@@ -220,6 +231,7 @@ impl RdbDecoder {
             Found::Aux { key, value } => [Some(key), Some(value)],
             Found::Function { code: text }
             | Found::SlotImport { job: text }
+            | Found::LargeBegin { key: text, .. }
             | Found::Entry { key: text, .. } => [Some(text), None],
             _ => return Ok(()),
         };
@@ -264,6 +276,13 @@ impl RdbDecoder {
                 has_large_listpack: self.has_large_listpack,
                 value_bytes_max: self.limits.value_bytes_max,
             }),
+            Found::LargeBegin { value_type, key, about } => RdbEvent::LargeBegin {
+                key: self.text(key, 0),
+                value_type,
+                expire_at_ms: about.expire_at_ms,
+            },
+            Found::LargePart { from, to } => RdbEvent::LargePart(&self.buffer[from..to]),
+            Found::LargeEnd => RdbEvent::LargeEnd,
             Found::End(checksum) => RdbEvent::End { checksum },
         }
     }

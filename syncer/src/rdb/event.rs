@@ -5,7 +5,7 @@ use std::fmt;
 use super::{
     error::{Fault, RdbError},
     field_expiry::shift_fields,
-    length::{decode_text, read_number, read_text},
+    length::{decode_text, read_number, read_string_head, read_text},
     value::{Family, ValueType},
 };
 use crate::grace::Grace;
@@ -68,6 +68,19 @@ pub enum RdbEvent<'a> {
     },
     /// A key.
     Entry(RdbEntry<'a>),
+    /// A key whose value comes in parts, until [`RdbEvent::LargeEnd`].
+    LargeBegin {
+        /// Plain.
+        key: &'a [u8],
+        /// How the value is written.
+        value_type: ValueType,
+        /// Absolute, in milliseconds.
+        expire_at_ms: Option<i64>,
+    },
+    /// The next bytes of that value.
+    LargePart(&'a [u8]),
+    /// That value is whole.
+    LargeEnd,
     /// The end; nothing follows.
     End {
         /// Whether the bytes are known to be those of the source.
@@ -149,6 +162,15 @@ impl RdbEntry<'_> {
             expire_at_ms: self.expire_at_ms.map(later),
             ..self.clone()
         })
+    }
+
+    /// How long a string value is once it is plain: a compressed one may be 88 times as long as it is here. `None` for a
+    /// value of another type.
+    pub fn string_len(&self) -> Option<u64> {
+        if !self.value_type.is_string() {
+            return None;
+        }
+        read_string_head(self.value, 0).ok().flatten().map(|head| head.decoded_len())
     }
 
     /// The module of a value of type 7. The target must have it loaded, else RESTORE says

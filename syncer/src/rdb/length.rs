@@ -25,7 +25,9 @@ pub(super) enum StringForm {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct StringHead {
     pub(super) form: StringForm,
-    /// Where the body begins in the bytes that were read.
+    /// Where the string begins in the bytes that were read.
+    pub(super) start: usize,
+    /// Where its body does.
     pub(super) from: usize,
     pub(super) body_len: u64,
 }
@@ -92,11 +94,12 @@ pub(super) fn read_number(bytes: &[u8], at: &mut usize) -> Result<Option<u64>, F
 /// Reads what precedes a string's body.
 #[inline]
 pub(super) fn read_string_head(bytes: &[u8], at: usize) -> Result<Option<StringHead>, Fault> {
+    let start = at;
     let mut at = at;
     let encoding = match read_length(bytes, &mut at)? {
         None => return Ok(None),
         Some(Length::Number(body_len)) => {
-            return Ok(Some(StringHead { form: StringForm::Raw, from: at, body_len }));
+            return Ok(Some(StringHead { form: StringForm::Raw, start, from: at, body_len }));
         }
         Some(Length::Encoded(encoding)) => encoding,
     };
@@ -111,7 +114,7 @@ pub(super) fn read_string_head(bytes: &[u8], at: usize) -> Result<Option<StringH
         }
         _ => return Err(Fault::Corrupt("a string of an unknown encoding")),
     };
-    Ok(Some(StringHead { form, from: at, body_len }))
+    Ok(Some(StringHead { form, start, from: at, body_len }))
 }
 
 /// Reads a whole string and moves `at` behind it. `limit` bounds its body and its decoded form.

@@ -6,13 +6,18 @@ use super::error::Fault;
 /// The most that LZF can expand: three bytes stand for at most 264.
 const EXPANSION_MAX: u64 = 88;
 
+/// How far back a reference can reach.
+pub(super) const DISTANCE_MAX: usize = 1 << 13;
+
+/// Of bytes that LZF does not write.
+pub(super) const CORRUPT: Fault = Fault::Corrupt("a compressed string that cannot be decompressed");
+
 /// Appends the `decoded_len` bytes that `compressed` stands for to `out`.
 pub(super) fn decompress(
     compressed: &[u8],
     decoded_len: u64,
     out: &mut Vec<u8>,
 ) -> Result<(), Fault> {
-    const CORRUPT: Fault = Fault::Corrupt("a compressed string that cannot be decompressed");
     // With this check the allocation is bounded by bytes that have really arrived.
     if decoded_len > (compressed.len() as u64).saturating_mul(EXPANSION_MAX) {
         return Err(CORRUPT);
@@ -22,30 +27,44 @@ pub(super) fn decompress(
         base.checked_add(usize::try_from(decoded_len).map_err(|_| CORRUPT)?).ok_or(CORRUPT)?;
     out.reserve(end - base);
     let mut rest = compressed;
-    while let [control, tail @ ..] = rest {
-        let control = usize::from(*control);
-        if control < 32 {
-            let literal = tail.get(..=control).ok_or(CORRUPT)?;
-            if literal.len() > end - out.len() {
-                return Err(CORRUPT);
-            }
-            out.extend_from_slice(literal);
-            rest = &tail[literal.len()..];
-            continue;
-        }
-        let (len, low, tail) = match (control >> 5, tail) {
-            (7, [more, low, tail @ ..]) => (9 + usize::from(*more), *low, tail),
-            (short @ 1..7, [low, tail @ ..]) => (short + 2, *low, tail),
-            _ => return Err(CORRUPT),
-        };
-        let distance = (((control & 0x1f) << 8) | usize::from(low)) + 1;
-        if distance > out.len() - base || len > end - out.len() {
+    while !rest.is_empty() {
+        let taken = step(rest, out, base)?.ok_or(CORRUPT)?;
+        // One step too many adds a few hundred bytes at most.
+        if out.len() > end {
             return Err(CORRUPT);
         }
-        copy_back(out, distance, len);
-        rest = tail;
+        rest = &rest[taken..];
     }
     if out.len() == end { Ok(()) } else { Err(CORRUPT) }
+}
+
+/// Takes one literal or reference off `compressed` and appends what it stands for; says how many bytes it took,
+/// `None` if it is not there whole. A reference reaches back to `base` at most.
+#[inline]
+pub(super) fn step(
+    compressed: &[u8],
+    out: &mut Vec<u8>,
+    base: usize,
+) -> Result<Option<usize>, Fault> {
+    let [control, tail @ ..] = compressed else { return Ok(None) };
+    let control = usize::from(*control);
+    if control < 32 {
+        let Some(literal) = tail.get(..=control) else { return Ok(None) };
+        out.extend_from_slice(literal);
+        return Ok(Some(1 + literal.len()));
+    }
+    let (len, low, taken) = match (control >> 5, tail) {
+        (7, [more, low, ..]) => (9 + usize::from(*more), *low, 3),
+        (7, _) => return Ok(None),
+        (short, [low, ..]) => (short + 2, *low, 2),
+        _ => return Ok(None),
+    };
+    let distance = (((control & 0x1f) << 8) | usize::from(low)) + 1;
+    if distance > out.len() - base {
+        return Err(CORRUPT);
+    }
+    copy_back(out, distance, len);
+    Ok(Some(taken))
 }
 
 /// Appends `len` bytes from `distance` bytes back; they may overlap what is appended.

@@ -34,8 +34,8 @@ pub(super) struct Skipper {
 }
 
 impl Skipper {
-    /// `limit` bounds the bytes of a value.
-    pub(super) fn new(limit: u64) -> Self {
+    /// One that has no value yet.
+    pub(super) fn new() -> Self {
         let idle = Frame { steps: &[], next: 0, left: 0 };
         Self {
             stack: [idle; DEPTH_MAX],
@@ -44,13 +44,14 @@ impl Skipper {
             skip_left: 0,
             strings_left: 0,
             counted: 0,
-            limit,
+            limit: 0,
         }
     }
 
-    /// Begins a value.
+    /// Begins a value; `limit` bounds its bytes.
     #[inline]
-    pub(super) fn begin(&mut self, layout: &'static [Step]) {
+    pub(super) fn begin(&mut self, layout: &'static [Step], limit: u64) {
+        self.limit = limit;
         self.stack[0] = Frame { steps: layout, next: 0, left: 1 };
         self.depth = 1;
         self.at = 0;
@@ -61,6 +62,11 @@ impl Skipper {
     /// How far the value has been walked: its length, once `advance` has returned true.
     pub(super) fn at(&self) -> usize {
         self.at
+    }
+
+    /// What was walked is given away: the value is now what follows it.
+    pub(super) fn forget_walked(&mut self) {
+        self.at = 0;
     }
 
     /// Goes on in `value`, which is the value's bytes so far, from its first. True when its end was
@@ -284,8 +290,8 @@ pub(super) fn walk_whole(
     value: &[u8],
     on_listpack: &mut impl FnMut(StringHead),
 ) -> Result<usize, Fault> {
-    let mut skipper = Skipper::new(value.len() as u64);
-    skipper.begin(layout);
+    let mut skipper = Skipper::new();
+    skipper.begin(layout, value.len() as u64);
     if skipper.advance(value, on_listpack)? {
         Ok(skipper.at())
     } else {

@@ -48,7 +48,7 @@ pub fn highest_value_type(target_family: Family, target_rdb_version: u16) -> Opt
 /// Two things are not decided here. A value of a module (type 7) also needs that module in the
 /// target, with the encoding version of the value or a newer one. And a listpack entry of exactly
 /// 16383, 2097151 or 268435455 bytes is written in two forms that do not understand each other:
-/// entries with `has_large_listpack` go through [`super::backlen::check_backlens`] as well.
+/// entries with `has_large_listpack` go through [`super::backlen::fit_backlens`] as well.
 pub fn can_restore(
     target_family: Family,
     target_rdb_version: u16,

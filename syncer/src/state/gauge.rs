@@ -151,6 +151,8 @@ pub struct Counts {
     pub keys_restored: Count,
     /// Keys removed by sweeps.
     pub keys_swept: Count,
+    /// Keys that full copies left out.
+    pub keys_left_out: Count,
     /// Commands dropped on purpose.
     pub commands_filtered: Count,
     /// Connections to the source made again.
@@ -178,6 +180,7 @@ impl Counts {
             batches: self.batches.get(),
             keys_restored: self.keys_restored.get(),
             keys_swept: self.keys_swept.get(),
+            keys_left_out: self.keys_left_out.get(),
             commands_filtered: self.commands_filtered.get(),
             reconnects: Ends {
                 source: self.source_reconnects.get(),

@@ -140,6 +140,18 @@ pub fn is_passing(error: &str) -> bool {
     error.split_ascii_whitespace().next().is_some_and(|code| CODES.contains(&code))
 }
 
+/// Whether an error tells of the value that was sent: sent again it fails again, also where nothing else was sent.
+pub fn is_about_the_value(error: &str) -> bool {
+    ["Bad data format", "DUMP payload version", "string exceeds maximum allowed size"]
+        .iter()
+        .any(|words| error.contains(words))
+}
+
+/// Whether RENAME has found nothing to rename.
+pub fn is_no_such_key(error: &str) -> bool {
+    error.contains("no such key")
+}
+
 /// A server's error as it may be shown: some carry arguments, which are keys and values of the user.
 pub fn without_arguments(error: &str) -> String {
     let end = ["with args beginning", "with args:", ", with "]

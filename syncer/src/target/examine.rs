@@ -24,6 +24,59 @@ pub struct Capabilities {
     pub has_set_pxat: bool,
     /// `RESTORE … ABSTTL` exists (5.0 and newer).
     pub has_absttl: bool,
+    /// The longest word of a command, and the longest string, that it takes.
+    pub bulk_bytes_max: u64,
+}
+
+/// `proto-max-bulk-len` where nobody has changed it.
+const BULK_BYTES_MAX: u64 = 512 << 20;
+/// What of a command is sent along with its longest word at most, within `client-query-buffer-limit`.
+const QUERY_SLACK: u64 = 2 << 20;
+
+impl Capabilities {
+    /// UNLINK exists: freeing a large value holds nobody up (4.0).
+    pub fn has_unlink(&self) -> bool {
+        self.rdb_version >= 8
+    }
+
+    /// Streams exist (5.0).
+    pub fn has_streams(&self) -> bool {
+        self.rdb_version >= 9
+    }
+
+    /// `XGROUP CREATECONSUMER` exists (6.2).
+    pub fn has_create_consumer(&self) -> bool {
+        self.has_set_pxat
+    }
+
+    /// XSETID and XGROUP take counts of what was added and read (7.0).
+    pub fn has_stream_history(&self) -> bool {
+        self.rdb_version >= 10
+    }
+
+    /// Libraries of functions exist (7.0).
+    pub fn has_functions(&self) -> bool {
+        self.rdb_version >= 10
+    }
+
+    /// Fields of hashes can expire (Redis 7.4, Valkey 9.0).
+    pub fn has_field_expiry(&self) -> bool {
+        match self.family {
+            Family::Redis => self.rdb_version >= 12,
+            Family::Valkey => self.rdb_version >= 80,
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn for_tests(family: Family, rdb_version: u16) -> Self {
+        Self {
+            family,
+            rdb_version,
+            has_set_pxat: rdb_version >= 9,
+            has_absttl: rdb_version >= 9,
+            bulk_bytes_max: BULK_BYTES_MAX,
+        }
+    }
 }
 
 /// Keys per database, from `INFO keyspace`.
@@ -78,9 +131,25 @@ async fn count_foreign(connection: &mut Connection, db: DbIndex) -> Result<u64, 
 pub async fn capabilities(connection: &mut Connection) -> Result<Capabilities, TargetError> {
     let info = connection.call(&["INFO", "server"]).await?;
     let info = info.text().ok_or(TargetError::Unexpected("INFO server"))?;
-    parse_capabilities(info).ok_or_else(|| {
-        ConnectionError::Unexpected { command: "INFO server (no version)".into() }.into()
-    })
+    let found = parse_capabilities(info).ok_or_else(|| ConnectionError::Unexpected {
+        command: "INFO server (no version)".into(),
+    })?;
+    let word = limit(connection, "proto-max-bulk-len").await?.unwrap_or(BULK_BYTES_MAX);
+    let input = limit(connection, "client-query-buffer-limit").await?.unwrap_or(u64::MAX);
+    Ok(Capabilities { bulk_bytes_max: word.min(input.saturating_sub(QUERY_SLACK)), ..found })
+}
+
+/// A limit in the target's configuration; `None` where it has none of that name, or does not tell.
+async fn limit(connection: &mut Connection, name: &str) -> Result<Option<u64>, TargetError> {
+    match connection.call(&["CONFIG", "GET", name]).await {
+        Ok(reply) => {
+            let value = reply.array().and_then(|pair| pair.get(1)).and_then(Frame::text);
+            Ok(value.and_then(|value| value.parse().ok()))
+        }
+        // Not allowed, renamed away, or not offered by a cloud.
+        Err(ConnectionError::Refused { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn parse_capabilities(info: &str) -> Option<Capabilities> {
@@ -93,7 +162,13 @@ fn parse_capabilities(info: &str) -> Option<Capabilities> {
             _ => 81,
         };
         let family = Family::Valkey;
-        return Some(Capabilities { family, rdb_version, has_set_pxat: true, has_absttl: true });
+        return Some(Capabilities {
+            family,
+            rdb_version,
+            has_set_pxat: true,
+            has_absttl: true,
+            bulk_bytes_max: BULK_BYTES_MAX,
+        });
     }
     let version = parse_version(field("redis_version:")?)?;
     // rdb.h of each release.
@@ -114,6 +189,7 @@ fn parse_capabilities(info: &str) -> Option<Capabilities> {
         rdb_version,
         has_set_pxat: version >= (6, 2),
         has_absttl: version >= (5, 0),
+        bulk_bytes_max: BULK_BYTES_MAX,
     })
 }
 

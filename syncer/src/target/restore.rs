@@ -5,14 +5,15 @@ use super::examine::Capabilities;
 use crate::{
     position::DbIndex,
     rdb::{
-        backlen::{BacklenForm, check_backlens},
+        backlen::{BacklenForm, fit_backlens},
         dump::{dump_trailer, payload_len},
+        elements::ValueError,
         error::RdbError,
         event::RdbEntry,
         support::{Unsupported, can_restore},
         value::Family,
     },
-    resp::encode,
+    resp::{command::Command, encode},
     route::Route,
 };
 
@@ -28,6 +29,9 @@ pub enum EntryRefusal {
     /// Its string cannot be read.
     #[error(transparent)]
     Corrupt(#[from] RdbError),
+    /// Its elements cannot be read.
+    #[error(transparent)]
+    Value(#[from] ValueError),
 }
 
 /// Keys gathered for one EXEC.
@@ -41,6 +45,18 @@ pub struct RestoreBatch {
     pub select_count: usize,
     /// For each key, how many commands of the batch end with it, and what it is.
     pub entries: Vec<(usize, &'static str)>,
+    /// A RENAME of a value that may be gone by now: all fields of a hash may have expired.
+    pub may_be_gone: Option<usize>,
+    route: Route,
+}
+
+/// A place in a batch to go back to.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark {
+    bytes: usize,
+    command_count: usize,
+    select_count: usize,
+    entries: usize,
     route: Route,
 }
 
@@ -53,10 +69,55 @@ impl RestoreBatch {
         self.entries.clear();
         self.command_count = 0;
         self.select_count = 0;
+        self.may_be_gone = None;
         self.route = Route::new();
     }
 
-    /// Adds a key. On a refusal the batch is of no more use.
+    /// Where it stands.
+    pub fn mark(&self) -> Mark {
+        Mark {
+            bytes: self.bytes.len(),
+            command_count: self.command_count,
+            select_count: self.select_count,
+            entries: self.entries.len(),
+            route: self.route,
+        }
+    }
+
+    /// Forgets what was added since.
+    pub fn go_back(&mut self, mark: Mark) {
+        self.bytes.truncate(mark.bytes);
+        self.entries.truncate(mark.entries);
+        self.command_count = mark.command_count;
+        self.select_count = mark.select_count;
+        self.route = mark.route;
+    }
+
+    /// Commands were written into `bytes` for a key of this type.
+    pub fn end_commands(&mut self, count: usize, name: &'static str) {
+        self.command_count += count;
+        self.entries.push((self.command_count, name));
+    }
+
+    /// Adds one command.
+    pub fn command<A: AsRef<[u8]>>(&mut self, arguments: &[A], name: &'static str) {
+        encode::command(&mut self.bytes, arguments);
+        self.end_commands(1, name);
+    }
+
+    /// Adds the removal of a key.
+    pub fn remove(&mut self, key: &[u8], target: &Capabilities, name: &'static str) {
+        let verb = if target.has_unlink() { "UNLINK" } else { "DEL" };
+        self.command(&[verb.as_bytes(), key], name);
+    }
+
+    /// Adds a key's time of expiry.
+    pub fn expire(&mut self, key: &[u8], at_ms: i64, name: &'static str) {
+        let at_ms = at_ms.max(1).to_string();
+        self.command(&[b"PEXPIREAT".as_slice(), key, at_ms.as_bytes()], name);
+    }
+
+    /// Adds a key. After a refusal go back to where it stood before.
     pub fn add(
         &mut self,
         db: DbIndex,
@@ -92,11 +153,31 @@ impl RestoreBatch {
         self.select(Route::RECORD_DB);
     }
 
-    fn select(&mut self, db: DbIndex) {
+    /// Makes `db` the database of what follows.
+    pub fn select(&mut self, db: DbIndex) {
         if self.route.select(db, &mut self.bytes) {
             self.command_count += 1;
             self.select_count += 1;
         }
+    }
+
+    /// The database and the key of command `index`, read from its words.
+    pub fn key_of(&self, index: usize) -> Option<(DbIndex, Vec<u8>)> {
+        let mut command = Command::default();
+        let mut db = Route::RECORD_DB;
+        let mut at = 0;
+        for number in 0.. {
+            let next = command.parse(&self.bytes, at).ok()??;
+            let first = command.argument(&self.bytes, 1)?;
+            if number == index {
+                return Some((db, first.to_vec()));
+            }
+            if command.name(&self.bytes) == b"SELECT" {
+                db = DbIndex(std::str::from_utf8(first).ok()?.parse().ok()?);
+            }
+            at = next;
+        }
+        None
     }
 
     /// What the key of command `index` is.
@@ -142,7 +223,8 @@ fn restore(
     scratch: &mut Vec<u8>,
 ) -> Result<usize, EntryRefusal> {
     can_restore(target.family, target.rdb_version, entry.value_type)?;
-    check_backlens(backlen_form(target), entry, scratch)?;
+    let fitted = fit_backlens(backlen_form(target), entry, scratch)?;
+    let value = fitted.as_deref().unwrap_or(entry.value);
     let mut commands = 1;
     let has_replace = target.rdb_version > 6;
     if !has_replace {
@@ -165,10 +247,10 @@ fn restore(
         Some(at) if with_absttl => encode::bulk_number(out, at),
         Some(at) => encode::bulk_number(out, (at - now_ms()).max(1)),
     }
-    encode::bulk_header(out, payload_len(entry.value));
+    encode::bulk_header(out, payload_len(value));
     out.push(entry.value_type.byte);
-    out.extend_from_slice(entry.value);
-    out.extend_from_slice(&dump_trailer(entry.value_type, entry.value, target.rdb_version));
+    out.extend_from_slice(value);
+    out.extend_from_slice(&dump_trailer(entry.value_type, value, target.rdb_version));
     out.extend_from_slice(b"\r\n");
     if has_replace {
         encode::bulk(out, b"REPLACE");
@@ -208,6 +290,7 @@ mod tests {
         rdb_version: 10,
         has_set_pxat: true,
         has_absttl: true,
+        bulk_bytes_max: 512 << 20,
     };
 
     fn entry<'a>(byte: u8, value: &'a [u8], expire_at_ms: Option<i64>) -> RdbEntry<'a> {
@@ -248,6 +331,18 @@ mod tests {
         let text = words(&entry(1, b"\x01\x01v", Some(99)), &TARGET);
         assert!(text.starts_with("*6 $7 RESTORE $1 k $2 99 $14 \u{1}\u{1}\u{1}v\n"), "{text:?}");
         assert!(text.ends_with(" $7 REPLACE $6 ABSTTL "), "{text:?}");
+    }
+
+    #[test]
+    fn a_refused_command_leads_to_its_key() {
+        let mut batch = RestoreBatch::default();
+        for db in [DbIndex(0), DbIndex(7)] {
+            batch.add(db, &entry(0, b"\x01v", None), &TARGET, &mut Vec::new()).unwrap();
+        }
+        batch.finish();
+        assert_eq!(batch.key_of(0), Some((DbIndex(0), b"k".to_vec())));
+        assert_eq!(batch.key_of(2), Some((DbIndex(7), b"k".to_vec())));
+        assert_eq!(batch.key_of(9), None);
     }
 
     #[test]

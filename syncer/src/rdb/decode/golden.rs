@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs};
 
 use super::*;
 use crate::rdb::{
-    backlen::{BacklenForm, check_backlens, find_backlens},
+    backlen::{BacklenForm, find_backlens, fit_backlens},
     dump::{TRAILER_LEN, dump_trailer},
     event::Checksum,
     support::can_restore,
@@ -56,7 +56,8 @@ fn what_is_cut_out_equals_the_servers_own_dump() {
         let mut db = None;
         let mut checksum = None;
         let mut functions = 0;
-        let mut decoder = RdbDecoder::new(RdbLimits { value_bytes_max: 1 << 20 });
+        let mut decoder =
+            RdbDecoder::new(RdbLimits { value_bytes_max: 1 << 20, split_above: u64::MAX });
         for piece in read(&format!("{server}.rdb")).chunks(100) {
             decoder.push(piece);
             while let Some(event) = decoder.next().unwrap() {
@@ -107,7 +108,8 @@ fn what_is_cut_out_equals_the_servers_own_dump() {
 #[test]
 fn module_values_name_their_module() {
     let mut names = Vec::new();
-    let mut decoder = RdbDecoder::new(RdbLimits { value_bytes_max: 1 << 20 });
+    let mut decoder =
+        RdbDecoder::new(RdbLimits { value_bytes_max: 1 << 20, split_above: u64::MAX });
     decoder.push(&read("redis-7.4.1.rdb"));
     while let Some(event) = decoder.next().unwrap() {
         if let RdbEvent::Entry(entry) = event {
@@ -124,7 +126,8 @@ fn the_form_of_back_lengths_shows_in_the_servers_own_bytes() {
         let mut found = None;
         let mut large = 0;
         let mut scratch = Vec::new();
-        let mut decoder = RdbDecoder::new(RdbLimits { value_bytes_max: 1 << 20 });
+        let mut decoder =
+            RdbDecoder::new(RdbLimits { value_bytes_max: 1 << 20, split_above: u64::MAX });
         decoder.push(&read(&format!("{server}.rdb")));
         while let Some(event) = decoder.next().unwrap() {
             let RdbEvent::Entry(entry) = event else { continue };
@@ -142,8 +145,12 @@ fn the_form_of_back_lengths_shows_in_the_servers_own_bytes() {
                 _ => None,
             };
             for target in [BacklenForm::Old, BacklenForm::New] {
-                let checked = check_backlens(target, &entry, &mut scratch);
-                assert_eq!(checked.is_ok(), form == Some(target), "{server}");
+                let fitted = fit_backlens(target, &entry, &mut scratch).unwrap();
+                assert_eq!(fitted.is_none(), form == Some(target), "{server}");
+                if let Some(value) = fitted {
+                    let fitted = RdbEntry { value: &value, ..entry.clone() };
+                    assert_eq!(fit_backlens(target, &fitted, &mut scratch), Ok(None));
+                }
             }
         }
         assert_eq!(found, form, "{server}");

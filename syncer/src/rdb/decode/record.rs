@@ -1,13 +1,14 @@
 //! One record of the RDB: an opcode with what follows it, or a key with its value. A record whose
 //! head is incomplete is read again when more has arrived; a value is not, it may be large.
 
-use super::{NextKey, Phase, RdbDecoder};
+use super::{NextKey, Phase, RdbDecoder, STREAM_FACTOR};
 use crate::rdb::{
     crc64::Crc64,
+    elements::ValueDecoder,
     error::{Fault, RdbError},
     event::{Checksum, ModuleId},
     length::{Text, read_array, read_number, read_text},
-    value::{Family, MODULE_BODY, ValueType, layout},
+    value::{Family, Kind, MODULE_BODY, ValueType, layout},
 };
 
 /// `REDIS` and four digits, or `VALKEY` and three.
@@ -52,6 +53,9 @@ pub(super) enum Found {
     SlotInfo { slot: u16, keys: u64, expires: u64 },
     SlotImport { job: Text },
     Entry { value_type: ValueType, key: Text, from: usize, to: usize, about: NextKey },
+    LargeBegin { value_type: ValueType, key: Text, about: NextKey },
+    LargePart { from: usize, to: usize },
+    LargeEnd,
     End(Checksum),
 }
 
@@ -97,6 +101,7 @@ impl RdbDecoder {
                 if first < opcode::LOWEST { self.take_key(first) } else { self.take_opcode(first) }
             }
             Phase::Value { value_type, key, from } => self.take_value(value_type, key, from),
+            Phase::Large => self.take_large(),
             Phase::ModuleAux { module, from } => self.take_module_aux(module, from),
             Phase::Ended => Ok(Outcome::NeedsBytes),
         }
@@ -131,7 +136,12 @@ impl RdbDecoder {
         let record = &self.buffer[self.start..];
         let mut from = 1;
         let key = arrived!(read_text(record, &mut from, self.limits.value_bytes_max)?);
-        self.skipper.begin(layout);
+        // What comes in parts is bounded by its elements, in the decoder of those.
+        let limit = match self.split_above(value_type) {
+            Some(_) => u64::MAX,
+            None => self.limits.value_bytes_max,
+        };
+        self.skipper.begin(layout, limit);
         self.has_large_listpack = false;
         self.take_value(value_type, key, from)
     }
@@ -149,6 +159,10 @@ impl RdbDecoder {
             *has_large_listpack |= head.decoded_len() >= LARGE_LISTPACK_BYTES;
         })?;
         if !is_whole {
+            let held = value.len() as u64;
+            if self.split_above(value_type).is_some_and(|bound| held > bound) {
+                return Ok(Outcome::Found(self.begin_large(value_type, key, from)));
+            }
             self.phase = Phase::Value { value_type, key, from };
             return Ok(Outcome::NeedsBytes);
         }
@@ -160,6 +174,43 @@ impl RdbDecoder {
         let key = Text { from: record + key.from, to: record + key.to, ..key };
         let about = std::mem::take(&mut self.next_key);
         Ok(Outcome::Found(Found::Entry { value_type, key, from, to, about }))
+    }
+
+    /// How much of a value of this type is held before it comes in parts; `None` if it never does.
+    fn split_above(&self, value_type: ValueType) -> Option<u64> {
+        let bound = self.limits.split_above;
+        if bound == u64::MAX || !ValueDecoder::knows(value_type) {
+            return None;
+        }
+        let is_stream = value_type.kind() == Some(Kind::Stream);
+        Some(if is_stream { bound.saturating_mul(STREAM_FACTOR) } else { bound })
+    }
+
+    /// The key now, the value in parts from the next look on.
+    fn begin_large(&mut self, value_type: ValueType, key: Text, from: usize) -> Found {
+        let record = self.start;
+        // The key's bytes stay in the buffer until the next push.
+        self.start = record + from;
+        self.phase = Phase::Large;
+        let key = Text { from: record + key.from, to: record + key.to, ..key };
+        Found::LargeBegin { value_type, key, about: std::mem::take(&mut self.next_key) }
+    }
+
+    fn take_large(&mut self) -> Result<Outcome, Stop> {
+        let is_whole = self.skipper.advance(&self.buffer[self.start..], &mut |_| {})?;
+        let walked = self.skipper.at();
+        if walked > 0 {
+            self.add_to_checksum(self.start + walked);
+            let from = self.start;
+            self.start += walked;
+            self.skipper.forget_walked();
+            return Ok(Outcome::Found(Found::LargePart { from, to: self.start }));
+        }
+        if !is_whole {
+            return Ok(Outcome::NeedsBytes);
+        }
+        self.phase = Phase::Record;
+        Ok(Outcome::Found(Found::LargeEnd))
     }
 
     fn take_module_aux(&mut self, module: ModuleId, from: usize) -> Result<Outcome, Stop> {
@@ -230,7 +281,7 @@ impl RdbDecoder {
                     return Err(Fault::Corrupt("module data without its time of loading").into());
                 }
                 let from = at - self.start;
-                self.skipper.begin(MODULE_BODY);
+                self.skipper.begin(MODULE_BODY, limit);
                 return self.take_module_aux(module, from);
             }
             (opcode::FUNCTION, _) => Outcome::Found(Found::Function {

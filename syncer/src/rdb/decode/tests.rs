@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::rdb::{event::Checksum, value::Kind};
 
-const LIMITS: RdbLimits = RdbLimits { value_bytes_max: 64 << 20 };
+const LIMITS: RdbLimits = RdbLimits { value_bytes_max: 64 << 20, split_above: u64::MAX };
 
 /// An event that has outlived the decoder's buffer.
 #[derive(Clone, Debug, PartialEq)]
@@ -405,7 +405,7 @@ fn numbers_outside_their_range_are_corrupt() {
 
 #[test]
 fn a_value_above_the_limit_is_refused_before_it_arrives() {
-    let limits = RdbLimits { value_bytes_max: 1000 };
+    let limits = RdbLimits { value_bytes_max: 1000, split_above: u64::MAX };
     let filler = [b'x'; 100];
     for body in [
         Encoder::default().raw(&[0, 0]).len(1001),

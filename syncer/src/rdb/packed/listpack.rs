@@ -1,6 +1,7 @@
 //! Listpacks: `u32 bytes, u16 count`, entries, `0xff`. An entry ends with its own length, for walking backwards;
 //! the two forms of that length are the matter of `backlen.rs`.
 
+use super::{Item, number, text};
 use crate::rdb::{error::Fault, length::read_array};
 
 /// Of a listpack that cannot be walked.
@@ -18,6 +19,16 @@ pub(in crate::rdb) fn first(packed: &[u8]) -> Result<usize, Fault> {
         return Err(CORRUPT);
     }
     Ok(HEAD_BYTES)
+}
+
+/// The entry at `at`.
+pub(super) fn next(packed: &[u8], at: &mut usize) -> Result<Option<Item>, Fault> {
+    let Some(size) = entry_bytes(packed, *at)? else { return Ok(None) };
+    let mut from = *at;
+    let item = item(packed, &mut from).ok_or(CORRUPT)?;
+    let backlen = (*at).checked_add(size).ok_or(CORRUPT)?;
+    *at = backlen.checked_add(backlen_bytes(packed, backlen, size)?).ok_or(CORRUPT)?;
+    Ok(Some(item))
 }
 
 /// The bytes of an entry without its back length; `None` at the end.
@@ -72,4 +83,30 @@ pub(in crate::rdb) fn short_backlen_bytes(size: usize) -> Option<usize> {
         268_435_455 => Some(4),
         _ => None,
     }
+}
+
+fn item(packed: &[u8], at: &mut usize) -> Option<Item> {
+    let first = *packed.get(*at)?;
+    let from = *at;
+    Some(match first {
+        0x00..=0x7f => Item::Number(i64::from(first)),
+        0x80..=0xbf => text(packed, from + 1, usize::from(first & 0x3f), at)?,
+        0xc0..=0xdf => {
+            let raw = (i64::from(first & 0x1f) << 8) | i64::from(*packed.get(from + 1)?);
+            Item::Number(if raw >= 1 << 12 { raw - (1 << 13) } else { raw })
+        }
+        0xe0..=0xef => {
+            let low = usize::from(*packed.get(from + 1)?);
+            text(packed, from + 2, (usize::from(first & 0x0f) << 8) | low, at)?
+        }
+        0xf0 => {
+            let len = u32::from_le_bytes(read_array(packed, from + 1)?);
+            text(packed, from + 5, len as usize, at)?
+        }
+        0xf1 => Item::Number(number(packed, from + 1, 2)?),
+        0xf2 => Item::Number(number(packed, from + 1, 3)?),
+        0xf3 => Item::Number(number(packed, from + 1, 4)?),
+        0xf4 => Item::Number(number(packed, from + 1, 8)?),
+        0xf5..=0xff => return None,
+    })
 }

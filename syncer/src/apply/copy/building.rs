@@ -1,0 +1,215 @@
+//! A value that goes as commands: built under a temporary name and renamed into place, so that readers see the old
+//! value or the new one, never a part (Promise 5). Small ones are built in one EXEC, under their own name.
+//!
+//! What is held is a command's worth of elements. A process that is killed leaves a temporary key behind, which stands
+//! in a hash beside the record: the next copy begins by removing it.
+
+use super::{
+    stop::Stop,
+    taking::{BATCH_BYTES_MAX, BATCH_COMMANDS_MAX},
+    workers::Workers,
+};
+use crate::{
+    grace::Grace,
+    position::DbIndex,
+    rdb::{
+        elements::{ValueDecoder, ValueError},
+        event::RdbEntry,
+        support::Unsupported,
+        value::ValueType,
+    },
+    target::{
+        commands::ValueWriter,
+        examine::Capabilities,
+        restore::{EntryRefusal, RestoreBatch},
+        temporary::{part_key, parts_key},
+    },
+};
+
+/// The largest element that is held whole; the most that a server's default lets a command carry.
+const ELEMENT_BYTES_MAX: u64 = 512 << 20;
+/// A value of so many bytes is built in one EXEC. Compressed ones may be 88 times as long when they are written.
+pub(super) const WHOLE_BYTES_MAX: usize = 64 << 10;
+/// What stands in the target beside the data.
+const HOUSEKEEPING: &str = "temporary key";
+
+/// A value under construction.
+pub(super) struct Building {
+    pub(super) db: DbIndex,
+    pub(super) key: Vec<u8>,
+    pub(super) value_type: ValueType,
+    expire_at_ms: Option<i64>,
+    target: Capabilities,
+    decoder: ValueDecoder,
+    writer: ValueWriter,
+    /// The hash of what is under construction.
+    parts_key: String,
+    temporary: String,
+}
+
+/// Why building stops.
+pub(super) enum BuildStop {
+    Refused(EntryRefusal),
+    Stop(Stop),
+}
+
+impl From<Unsupported> for BuildStop {
+    fn from(refusal: Unsupported) -> Self {
+        Self::Refused(EntryRefusal::Unsupported(refusal))
+    }
+}
+
+impl From<ValueError> for BuildStop {
+    fn from(error: ValueError) -> Self {
+        Self::Refused(EntryRefusal::Value(error))
+    }
+}
+
+impl From<Stop> for BuildStop {
+    fn from(stop: Stop) -> Self {
+        Self::Stop(stop)
+    }
+}
+
+/// The key that a value is for.
+pub(super) struct Wanted<'a> {
+    pub(super) db: DbIndex,
+    pub(super) key: &'a [u8],
+    pub(super) value_type: ValueType,
+    pub(super) expire_at_ms: Option<i64>,
+    pub(super) grace: Grace,
+}
+
+const NOT_DECODED: Unsupported = Unsupported {
+    reason: "values of this type go as they are or not at all, and this one is too large for that",
+    remedy: "raise proto-max-bulk-len at the target, or make the value smaller at the source",
+};
+
+impl Building {
+    /// Begins a value in an empty batch.
+    pub(super) fn begin(
+        wanted: &Wanted<'_>,
+        record_key: &str,
+        target: &Capabilities,
+        batch: &mut RestoreBatch,
+    ) -> Result<Self, Unsupported> {
+        let decoder = ValueDecoder::new(wanted.value_type, ELEMENT_BYTES_MAX).ok_or(NOT_DECODED)?;
+        let temporary = part_key(record_key, wanted.key);
+        let building = Self {
+            db: wanted.db,
+            key: wanted.key.to_vec(),
+            value_type: wanted.value_type,
+            expire_at_ms: later(wanted.grace, wanted.expire_at_ms),
+            target: *target,
+            decoder,
+            writer: ValueWriter::new(
+                temporary.as_bytes(),
+                wanted.value_type.name(),
+                *target,
+                wanted.grace,
+            ),
+            parts_key: parts_key(record_key),
+            temporary,
+        };
+        // It is known before it exists.
+        batch.command(&["HSET", &building.parts_key, &building.field(), "building"], HOUSEKEEPING);
+        batch.select(building.db);
+        batch.remove(building.temporary.as_bytes(), target, HOUSEKEEPING);
+        Ok(building)
+    }
+
+    /// The next bytes of the value. Goes through one connection: the order is kept.
+    pub(super) async fn part(
+        &mut self,
+        bytes: &[u8],
+        batch: &mut RestoreBatch,
+        workers: &mut Workers,
+    ) -> Result<(), BuildStop> {
+        self.decoder.push(bytes);
+        while let Some(element) = self.decoder.next()? {
+            self.writer.add(&element, batch)?;
+            if batch.bytes.len() >= BATCH_BYTES_MAX || batch.command_count >= BATCH_COMMANDS_MAX {
+                workers.send_in_order(batch).await?;
+                batch.select(self.db);
+            }
+        }
+        Ok(())
+    }
+
+    /// The value is whole: it takes its place.
+    pub(super) async fn end(
+        &mut self,
+        batch: &mut RestoreBatch,
+        workers: &mut Workers,
+    ) -> Result<(), BuildStop> {
+        self.decoder.finish()?;
+        self.writer.flush(batch);
+        workers.send_in_order(batch).await?;
+        let name = self.value_type.name();
+        batch.select(self.db);
+        // The old value is freed aside; RENAME alone would free it on the spot. All of this is one EXEC.
+        batch.remove(&self.key, &self.target, name);
+        batch.may_be_gone = Some(batch.command_count);
+        batch.command(&[b"RENAME".as_slice(), self.temporary.as_bytes(), &self.key], name);
+        if let Some(at) = self.expire_at_ms {
+            // Behind the RENAME: a time in the past would leave nothing to rename.
+            batch.expire(&self.key, at, name);
+        }
+        self.forget(batch);
+        workers.send_in_order(batch).await?;
+        Ok(())
+    }
+
+    /// The value is not to be: what was built of it goes.
+    pub(super) async fn give_up(
+        &self,
+        batch: &mut RestoreBatch,
+        workers: &mut Workers,
+    ) -> Result<(), Stop> {
+        batch.clear();
+        batch.select(self.db);
+        batch.remove(self.temporary.as_bytes(), &self.target, HOUSEKEEPING);
+        self.forget(batch);
+        workers.send_in_order(batch).await
+    }
+
+    fn forget(&self, batch: &mut RestoreBatch) {
+        batch.finish();
+        batch.command(&["HDEL", &self.parts_key, &self.field()], HOUSEKEEPING);
+    }
+
+    /// This value's field in the hash of what is under construction.
+    fn field(&self) -> String {
+        format!("{} {}", self.db, self.temporary)
+    }
+}
+
+/// Builds a small value under its own name, in the batch's one EXEC.
+pub(super) fn build_whole(
+    batch: &mut RestoreBatch,
+    db: DbIndex,
+    entry: &RdbEntry<'_>,
+    target: &Capabilities,
+    grace: Grace,
+) -> Result<(), EntryRefusal> {
+    let mut decoder = ValueDecoder::new(entry.value_type, ELEMENT_BYTES_MAX).ok_or(NOT_DECODED)?;
+    let name = entry.value_type.name();
+    let mut writer = ValueWriter::new(entry.key, name, *target, grace);
+    batch.select(db);
+    batch.remove(entry.key, target, name);
+    decoder.push(entry.value);
+    while let Some(element) = decoder.next().map_err(EntryRefusal::Value)? {
+        writer.add(&element, batch)?;
+    }
+    decoder.finish().map_err(EntryRefusal::Value)?;
+    writer.flush(batch);
+    if let Some(at) = later(grace, entry.expire_at_ms) {
+        batch.expire(entry.key, at, name);
+    }
+    Ok(())
+}
+
+/// When the key expires at the target (Promise 6).
+fn later(grace: Grace, expire_at_ms: Option<i64>) -> Option<i64> {
+    expire_at_ms.map(|at| grace.shift_millis(at).unwrap_or(at))
+}
