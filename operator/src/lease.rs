@@ -3,7 +3,7 @@
 //!
 //! kube-lease-manager takes the lease and renews it. It says when another has it, but not that it fails to renew: it
 //! tries on, while another takes over. So the lease is also looked at here, and what may be done follows from what was
-//! seen and from this process's own clock ([`hold`]). It never says that the lease is held on the word of a renewal
+//! seen and from this process's own clock (`hold`). It never says that the lease is held on the word of a renewal
 //! that it has not seen.
 
 mod hold;

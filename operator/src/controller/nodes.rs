@@ -37,7 +37,7 @@ pub enum NodeSeen {
 
 impl NodeSeen {
     /// The later of both ages counts. The clocks of the control plane and of this machine may differ by more than
-    /// [`NODE_LOST`]: by the node's time alone each one that stumbles would be lost at once.
+    /// `NODE_LOST`: by the node's time alone each one that stumbles would be lost at once.
     pub fn is_lost(self, now: Timestamp) -> bool {
         match self {
             // Kubernetes itself removes the pods of a node that is gone, but only after minutes.

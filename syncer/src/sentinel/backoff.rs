@@ -7,7 +7,7 @@ const FIRST: Duration = Duration::from_millis(200);
 /// One that is back is heard again within this time. More often would be noise at a host that is gone.
 const LONGEST: Duration = Duration::from_secs(5);
 
-/// Doubles from [`FIRST`] to [`LONGEST`], with jitter, so that several watchers do not come back in step.
+/// Doubles from 0.2 to 5 s, with jitter, so that several watchers do not come back in step.
 #[derive(Debug)]
 pub struct Backoff {
     next: Duration,
