@@ -268,6 +268,35 @@ fn with_skip_a_value_that_the_target_itself_refuses_is_left_out() -> Result<()> 
     Ok(())
 }
 
+/// Promise 5: what the target has under the name of such a key is old, and neither shown on nor spared by the sweep.
+#[test]
+fn with_skip_all_that_the_target_refuses_is_listed_and_no_old_value_stays() -> Result<()> {
+    let rejson = Redis74.module("rejson")?;
+    let with_module = NodeOptions::new().option("loadmodule", rejson.display());
+    let source = Node::start(Redis74, &with_module)?;
+    let target = Node::start(Redis74, &NodeOptions::new())?;
+    for number in 0..20 {
+        run(&source, &format!(r#"JSON.SET doc:{number} $ {{"a":1}}"#))?;
+        run(&source, &format!("SET plain:{number} 1"))?;
+        run(&target, &format!("SET doc:{number} old"))?;
+    }
+    let options = options(&source, &target)
+        .on_existing_data("Sweep")
+        .extra(json!({"fullCopy": {"onUnsupported": "Skip"}}));
+    let mut pair = Pair::start(source, target, &options)?;
+    let report = pair.syncer.wait_for_phase("Streaming", PATIENCE)?;
+    ensure!(report.counter("keysLeftOut") == Some(20), "{:?}", report.0);
+    let target = &mut pair.target.connect()?;
+    let list = format!("{RECORD}:leftOut");
+    let listed: usize = redis::cmd("LLEN").arg(&list).query(target)?;
+    ensure!(listed == 20, "{listed} keys are listed");
+    let left: Vec<String> = redis::cmd("KEYS").arg("doc:*").query(target)?;
+    ensure!(left.is_empty(), "old values: {left:?}");
+    let plain: Vec<String> = redis::cmd("KEYS").arg("plain:*").query(target)?;
+    ensure!(plain.len() == 20, "{plain:?}");
+    Ok(())
+}
+
 /// Entries of the sizes whose back length differs between Valkey 9.1 and the others.
 #[test]
 fn an_entry_that_would_crash_the_target_is_rewritten() -> Result<()> {

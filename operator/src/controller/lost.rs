@@ -93,7 +93,8 @@ async fn is_lost(client: &Client, nodes: &Nodes, name: &str) -> Result<bool, Los
     Ok(nodes.judge(name, node.as_ref()).is_lost(Timestamp::now()))
 }
 
-/// The same for a node that a volume is tied to. No node has the label any more: it was removed.
+/// The same for a node that a volume is tied to. If no node has the label any more, one of that name may still be there, its
+/// label changed by hand.
 async fn is_tie_lost(client: &Client, nodes: &Nodes, tie: &Tie) -> Result<bool, LostError> {
     let hostname = match tie {
         Tie::Name(name) => return is_lost(client, nodes, name).await,
@@ -103,6 +104,9 @@ async fn is_tie_lost(client: &Client, nodes: &Nodes, tie: &Tie) -> Result<bool, 
     let labelled = ListParams::default().labels(&format!("{}={hostname}", volume::HOSTNAME));
     let found = api.list(&labelled).await;
     let found = found.map_err(|err| LostError::ReadNode(hostname.clone(), err))?;
+    if found.items.is_empty() {
+        return is_lost(client, nodes, hostname).await;
+    }
     let now = Timestamp::now();
     Ok(found.iter().all(|node| nodes.judge(&node.name_any(), Some(node)).is_lost(now)))
 }

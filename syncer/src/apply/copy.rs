@@ -167,7 +167,7 @@ impl Applier {
     ) -> Result<(KeySet, Option<DbIndex>), Stop> {
         let mut keys = KeySetBuilder::new(&self.link.key_set_dir).map_err(TargetError::KeySet)?;
         let left_out = LeftOut::new(
-            self.link.config().on_unsupported,
+            &self.link.config(),
             &self.link.names.record,
             std::sync::Arc::clone(&self.link.state),
         );
@@ -199,8 +199,12 @@ impl Applier {
                         return Err(refusal.halt(record, &left_out.where_listed()));
                     }
                 };
-                if step == Step::Database && !attached.has_database(copied.db).await? {
-                    return Err(Refusal::Database(copied.db).halt(record, ""));
+                if step == Step::Database {
+                    // It was idle since the last one: a target with a client timeout has closed it.
+                    attached.reader = self.open_reader(&attached.peer).await?;
+                    if !attached.has_database(copied.db).await? {
+                        return Err(Refusal::Database(copied.db).halt(record, ""));
+                    }
                 }
                 if building.is_none()
                     && (copied.batch.bytes.len() >= BATCH_BYTES_MAX
@@ -322,7 +326,8 @@ impl Applier {
             let expected = Expected::record(record);
             writer.watch(&expected).await?;
             let (copy_id, left_out) = (record.copy_id, left_out.clone());
-            workers.start(Restorer { writer, expected, copy_id, left_out });
+            let target = attached.capabilities;
+            workers.start(Restorer { writer, expected, copy_id, left_out, target });
         }
         Ok(workers)
     }

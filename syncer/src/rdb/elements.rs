@@ -266,8 +266,11 @@ impl ValueDecoder {
                 if expiry != Expiry::Behind {
                     let raw = arrived!(read_number(buffer, &mut at)?);
                     if raw != 0 {
-                        let base =
-                            if expiry == Expiry::Relative { self.expiry_base_ms - 1 } else { 0 };
+                        let base = if expiry == Expiry::Relative {
+                            self.expiry_base_ms.saturating_sub(1)
+                        } else {
+                            0
+                        };
                         expire_at_ms = Some(base.saturating_add_unsigned(raw));
                     }
                 }

@@ -188,7 +188,7 @@ impl Shared {
     /// Tells the readers of what is in memory, writes the index for it, and only then deletes
     /// what that does not name any more. The other way round a crash would leave an index that
     /// promises a copy which is half gone; what a crash leaves this way the next start deletes.
-    pub(super) fn store_index(&self) -> Result<(), SpoolError> {
+    fn store_index(&self) -> Result<(), SpoolError> {
         let index = {
             let state = self.state();
             self.publish(&state);

@@ -43,8 +43,12 @@ impl Spool {
             return Ok(());
         }
         let _writer = self.shared.writer();
+        let mut index = self.shared.state().index();
+        index.had_whole_copy = true;
+        index.store(&self.shared.options.dir)?;
+        // Only now: what could not be written is written by the next call.
         self.shared.state().had_whole_copy = true;
-        self.shared.store_index()
+        Ok(())
     }
 
     /// Whether an append of that many bytes would find room, counting what retention would drop

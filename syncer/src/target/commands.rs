@@ -40,6 +40,7 @@ pub struct ValueWriter {
     /// Expiries of the fields that are gathered: they come behind them.
     expiries: Vec<u8>,
     expiry_count: usize,
+    has_expiries: bool,
     /// How much of a string was written.
     written: u64,
     has_entries: bool,
@@ -59,6 +60,7 @@ impl ValueWriter {
             element_count: 0,
             expiries: Vec::new(),
             expiry_count: 0,
+            has_expiries: false,
             written: 0,
             has_entries: false,
         }
@@ -131,22 +133,33 @@ impl ValueWriter {
         Ok(())
     }
 
+    /// Whether some field of the value expires: by the time that it is whole all of them may have.
+    pub fn has_expiries(&self) -> bool {
+        self.has_expiries
+    }
+
     /// Writes what is gathered.
     pub fn flush(&mut self, batch: &mut RestoreBatch) {
-        if self.element_count == 0 {
-            return;
+        if self.element_count > 0 {
+            self.head(2 + self.word_count, batch);
+            batch.bytes.extend_from_slice(&self.words);
+            batch.end_commands(1, self.name);
         }
-        encode::array_header(&mut batch.bytes, 2 + self.word_count);
-        encode::bulk(&mut batch.bytes, self.verb.as_bytes());
-        encode::bulk(&mut batch.bytes, &self.key);
-        batch.bytes.extend_from_slice(&self.words);
-        batch.bytes.extend_from_slice(&self.expiries);
-        batch.end_commands(1 + self.expiry_count, self.name);
+        if self.expiry_count > 0 {
+            batch.bytes.extend_from_slice(&self.expiries);
+            batch.end_commands(self.expiry_count, self.name);
+        }
         self.words.clear();
         self.words.shrink_to(2 * COMMAND_BYTES_MAX);
         self.expiries.clear();
         self.expiries.shrink_to(2 * COMMAND_BYTES_MAX);
         (self.word_count, self.element_count, self.expiry_count) = (0, 0, 0);
+    }
+
+    fn head(&self, words: usize, batch: &mut RestoreBatch) {
+        encode::array_header(&mut batch.bytes, words);
+        encode::bulk(&mut batch.bytes, self.verb.as_bytes());
+        encode::bulk(&mut batch.bytes, &self.key);
     }
 
     fn gather(
@@ -156,10 +169,19 @@ impl ValueWriter {
         batch: &mut RestoreBatch,
     ) -> Result<(), Unsupported> {
         self.check_sizes(words)?;
-        if self.element_count == ELEMENTS_MAX || self.words.len() >= COMMAND_BYTES_MAX {
+        let bytes: usize = words.iter().map(|word| word.len()).sum();
+        let is_large = bytes >= COMMAND_BYTES_MAX;
+        if is_large || self.element_count == ELEMENTS_MAX || self.words.len() >= COMMAND_BYTES_MAX {
             self.flush(batch);
         }
         self.verb = verb;
+        if is_large {
+            // Straight into the batch: an element may be as large as memory allows to hold it twice, not three times.
+            self.head(2 + words.len(), batch);
+            words.iter().for_each(|word| encode::bulk(&mut batch.bytes, word));
+            batch.end_commands(1, self.name);
+            return Ok(());
+        }
         for word in words {
             encode::bulk(&mut self.words, word);
         }
@@ -184,6 +206,7 @@ impl ValueWriter {
         let words = [b"HPEXPIREAT".as_slice(), &self.key, at.as_bytes(), b"FIELDS", b"1", field];
         encode::command(&mut self.expiries, &words);
         self.expiry_count += 1;
+        self.has_expiries = true;
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use crate::{
     connection::{Connection, ConnectionError},
     filter::is_reserved_key,
     position::DbIndex,
-    rdb::value::Family,
+    rdb::{backlen::BacklenForm, value::Family},
     resp::frame::Frame,
 };
 
@@ -26,6 +26,8 @@ pub struct Capabilities {
     pub has_absttl: bool,
     /// The longest word of a command, and the longest string, that it takes.
     pub bulk_bytes_max: u64,
+    /// How it writes the back lengths that two forms exist of; `None` where that is not certain.
+    pub backlen_form: Option<BacklenForm>,
 }
 
 /// `proto-max-bulk-len` where nobody has changed it.
@@ -75,6 +77,10 @@ impl Capabilities {
             has_set_pxat: rdb_version >= 9,
             has_absttl: rdb_version >= 9,
             bulk_bytes_max: BULK_BYTES_MAX,
+            backlen_form: Some(match family {
+                Family::Valkey if rdb_version >= 80 => BacklenForm::New,
+                Family::Valkey | Family::Redis => BacklenForm::Old,
+            }),
         }
     }
 }
@@ -152,14 +158,22 @@ async fn limit(connection: &mut Connection, name: &str) -> Result<Option<u64>, T
     }
 }
 
+/// The newest Redis that is known to write back lengths in the old form.
+const OLD_BACKLENS_MAX: (u32, u32, u32) = (8, 2, 3);
+
 fn parse_capabilities(info: &str) -> Option<Capabilities> {
     let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
     if let Some(version) = field("valkey_version:") {
         let version = parse_version(version)?;
         let rdb_version = match version {
-            (..=8, _) => 11,
-            (9, ..=1) => 80,
+            (..=8, ..) => 11,
+            (9, ..=1, _) => 80,
             _ => 81,
+        };
+        let backlen_form = match version {
+            (..=8, 0, _) | (..=7, ..) | (8, 1, ..=8) => Some(BacklenForm::Old),
+            (9, 1, 2..) => Some(BacklenForm::New),
+            _ => None,
         };
         let family = Family::Valkey;
         return Some(Capabilities {
@@ -168,34 +182,39 @@ fn parse_capabilities(info: &str) -> Option<Capabilities> {
             has_set_pxat: true,
             has_absttl: true,
             bulk_bytes_max: BULK_BYTES_MAX,
+            backlen_form,
         });
     }
     let version = parse_version(field("redis_version:")?)?;
     // rdb.h of each release.
     let rdb_version = match version {
-        (..=3, ..=0) | (..=2, _) => 6,
-        (3, _) => 7,
-        (4, _) => 8,
-        (5..=6, _) => 9,
-        (7, 0) => 10,
-        (7, ..=3) => 11,
-        (7, _) | (8, ..=5) => 12,
-        (8, ..=7) => 13,
-        (8, ..=9) => 14,
+        (..=3, ..=0, _) | (..=2, ..) => 6,
+        (3, ..) => 7,
+        (4, ..) => 8,
+        (5..=6, ..) => 9,
+        (7, 0, _) => 10,
+        (7, ..=3, _) => 11,
+        (7, ..) | (8, ..=5, _) => 12,
+        (8, ..=7, _) => 13,
+        (8, ..=9, _) => 14,
         _ => 15,
     };
     Some(Capabilities {
         family: Family::Redis,
         rdb_version,
-        has_set_pxat: version >= (6, 2),
-        has_absttl: version >= (5, 0),
+        has_set_pxat: version >= (6, 2, 0),
+        has_absttl: version >= (5, 0, 0),
         bulk_bytes_max: BULK_BYTES_MAX,
+        // Seen on 6.2.5, 7.0.15, 7.4.1 and 8.2.3. Later releases of a line may have taken the other form over.
+        backlen_form: (version <= OLD_BACKLENS_MAX).then_some(BacklenForm::Old),
     })
 }
 
-fn parse_version(text: &str) -> Option<(u32, u32)> {
+/// A release candidate's patch (`9.1.0-rc1`) counts as 0.
+fn parse_version(text: &str) -> Option<(u32, u32, u32)> {
     let mut parts = text.split('.');
-    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+    let (major, minor) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    Some((major, minor, parts.next().and_then(|patch| patch.parse().ok()).unwrap_or(0)))
 }
 
 #[cfg(test)]
@@ -231,5 +250,26 @@ mod tests {
         );
         assert_eq!(rdb("redis_version:7.2.4\r\nvalkey_version:9.1.2\r\n"), Some(80));
         assert_eq!(rdb("nothing"), None);
+    }
+
+    #[test]
+    fn the_form_of_back_lengths_is_known_only_where_it_was_seen() {
+        use BacklenForm::{New, Old};
+        for (info, expected) in [
+            ("redis_version:2.8.19", Some(Old)),
+            ("redis_version:8.2.3", Some(Old)),
+            ("redis_version:8.2.4", None),
+            ("redis_version:8.6.0", None),
+            ("redis_version:7.2.4\r\nvalkey_version:7.2.11", Some(Old)),
+            ("redis_version:7.2.4\r\nvalkey_version:8.0.9", Some(Old)),
+            ("redis_version:7.2.4\r\nvalkey_version:8.1.8", Some(Old)),
+            ("redis_version:7.2.4\r\nvalkey_version:8.1.9", None),
+            ("redis_version:7.2.4\r\nvalkey_version:9.0.2", None),
+            ("redis_version:7.2.4\r\nvalkey_version:9.1.0-rc1", None),
+            ("redis_version:7.2.4\r\nvalkey_version:9.1.2", Some(New)),
+        ] {
+            let found = parse_capabilities(info).map(|can| can.backlen_form);
+            assert_eq!(found, Some(expected), "{info}");
+        }
     }
 }

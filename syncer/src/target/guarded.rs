@@ -85,11 +85,14 @@ pub struct Errors {
     pub count: usize,
     /// The first of them: the command's index and the server's words.
     pub first: Vec<(usize, String)>,
+    /// The indexes of all, in order.
+    pub indexes: Vec<usize>,
 }
 
 impl Errors {
     fn note(&mut self, index: usize, error: String) {
         self.count += 1;
+        self.indexes.push(index);
         if self.first.len() < ERRORS_KEPT {
             self.first.push((index, error));
         }

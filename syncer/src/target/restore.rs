@@ -3,15 +3,15 @@
 
 use super::examine::Capabilities;
 use crate::{
+    keys::{Keys, keys},
     position::DbIndex,
     rdb::{
-        backlen::{BacklenForm, fit_backlens},
+        backlen::{find_backlens, fit_backlens},
         dump::{dump_trailer, payload_len},
         elements::ValueError,
         error::RdbError,
         event::RdbEntry,
         support::{Unsupported, can_restore},
-        value::Family,
     },
     resp::{command::Command, encode},
     route::Route,
@@ -47,7 +47,20 @@ pub struct RestoreBatch {
     pub entries: Vec<(usize, &'static str)>,
     /// A RENAME of a value that may be gone by now: all fields of a hash may have expired.
     pub may_be_gone: Option<usize>,
+    /// The key of the one value that all of it builds, where that is not the key that the commands name.
+    pub builds: Option<(DbIndex, Vec<u8>)>,
     route: Route,
+}
+
+/// A key that the target refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedKey {
+    /// Its database.
+    pub db: DbIndex,
+    /// Its name.
+    pub key: Vec<u8>,
+    /// What it is.
+    pub name: &'static str,
 }
 
 /// A place in a batch to go back to.
@@ -70,6 +83,7 @@ impl RestoreBatch {
         self.command_count = 0;
         self.select_count = 0;
         self.may_be_gone = None;
+        self.builds = None;
         self.route = Route::new();
     }
 
@@ -161,23 +175,37 @@ impl RestoreBatch {
         }
     }
 
-    /// The database and the key of command `index`, read from its words.
-    pub fn key_of(&self, index: usize) -> Option<(DbIndex, Vec<u8>)> {
+    /// The keys of these commands, read from their words; each once, and without the commands that have none. `indexes`
+    /// are in order.
+    pub fn keys_of(&self, indexes: &[usize]) -> Vec<RefusedKey> {
+        let mut found: Vec<RefusedKey> = Vec::new();
         let mut command = Command::default();
         let mut db = Route::RECORD_DB;
-        let mut at = 0;
-        for number in 0.. {
-            let next = command.parse(&self.bytes, at).ok()??;
-            let first = command.argument(&self.bytes, 1)?;
+        let (mut at, mut number) = (0, 0);
+        let mut indexes = indexes.iter().copied().peekable();
+        while let Some(index) = indexes.peek().copied()
+            && let Ok(Some(next)) = command.parse(&self.bytes, at)
+        {
             if number == index {
-                return Some((db, first.to_vec()));
+                indexes.next();
+                let key = match keys(&command, &self.bytes) {
+                    Keys::At(at) => at.first().and_then(|at| command.argument(&self.bytes, *at)),
+                    Keys::Unknown => None,
+                };
+                if let Some(key) = key
+                    && found.last().is_none_or(|last| last.db != db || last.key != key)
+                {
+                    found.push(RefusedKey { db, key: key.to_vec(), name: self.type_of(index) });
+                }
+            } else if command.name(&self.bytes) == b"SELECT"
+                && let Some(text) = command.argument(&self.bytes, 1)
+                && let Some(number) = std::str::from_utf8(text).ok().and_then(|db| db.parse().ok())
+            {
+                db = DbIndex(number);
             }
-            if command.name(&self.bytes) == b"SELECT" {
-                db = DbIndex(std::str::from_utf8(first).ok()?.parse().ok()?);
-            }
-            at = next;
+            (at, number) = (next, number + 1);
         }
-        None
+        found
     }
 
     /// What the key of command `index` is.
@@ -223,7 +251,10 @@ fn restore(
     scratch: &mut Vec<u8>,
 ) -> Result<usize, EntryRefusal> {
     can_restore(target.family, target.rdb_version, entry.value_type)?;
-    let fitted = fit_backlens(backlen_form(target), entry, scratch)?;
+    let fitted = match target.backlen_form {
+        Some(form) => fit_backlens(form, entry, scratch)?,
+        None => None,
+    };
     let value = fitted.as_deref().unwrap_or(entry.value);
     let mut commands = 1;
     let has_replace = target.rdb_version > 6;
@@ -271,19 +302,27 @@ fn now_ms() -> i64 {
     jiff::Timestamp::now().as_millisecond()
 }
 
-/// How the target writes the back length of listpack entries of exactly 16383, 2097151 or 268435455 bytes. The new
-/// form came with Valkey 9.1.2 (seen there; 8.1.8 and Redis 6.2 to 8.2 write the old one).
-fn backlen_form(target: &Capabilities) -> BacklenForm {
-    match target.family {
-        Family::Valkey if target.rdb_version >= 80 => BacklenForm::New,
-        Family::Valkey | Family::Redis => BacklenForm::Old,
+/// Whether RESTORE may be asked to take the value: a back length that the target does not know is answered with +OK and
+/// crashes it later. Where the target's form is not certain, no value that has one of either form goes so.
+pub fn has_known_backlens(
+    entry: &RdbEntry<'_>,
+    target: &Capabilities,
+    scratch: &mut Vec<u8>,
+) -> Result<bool, Unsupported> {
+    if target.backlen_form.is_some() || !entry.has_large_listpack {
+        return Ok(true);
     }
+    let found = find_backlens(entry, scratch)?;
+    Ok(!found.has_old && !found.has_new)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rdb::value::ValueType;
+    use crate::rdb::{
+        backlen::BacklenForm,
+        value::{Family, ValueType},
+    };
 
     const TARGET: Capabilities = Capabilities {
         family: Family::Redis,
@@ -291,6 +330,7 @@ mod tests {
         has_set_pxat: true,
         has_absttl: true,
         bulk_bytes_max: 512 << 20,
+        backlen_form: Some(BacklenForm::Old),
     };
 
     fn entry<'a>(byte: u8, value: &'a [u8], expire_at_ms: Option<i64>) -> RdbEntry<'a> {
@@ -339,10 +379,16 @@ mod tests {
         for db in [DbIndex(0), DbIndex(7)] {
             batch.add(db, &entry(0, b"\x01v", None), &TARGET, &mut Vec::new()).unwrap();
         }
+        batch.add_function(b"code");
         batch.finish();
-        assert_eq!(batch.key_of(0), Some((DbIndex(0), b"k".to_vec())));
-        assert_eq!(batch.key_of(2), Some((DbIndex(7), b"k".to_vec())));
-        assert_eq!(batch.key_of(9), None);
+        batch.command(&["XGROUP", "CREATE", "s", "g", "0"], "STREAM");
+        batch.command(&["XADD", "s", "1-1", "f", "v"], "STREAM");
+        // SET, SELECT 7, SET, FUNCTION, SELECT 0, XGROUP, XADD; beyond it there is none.
+        let found = batch.keys_of(&[0, 2, 3, 5, 6, 9]);
+        let found: Vec<_> = found.iter().map(|one| (one.db.0, &one.key[..], one.name)).collect();
+        let expected: [(u32, &[u8], &str); 3] =
+            [(0, b"k", "STRING"), (7, b"k", "STRING"), (0, b"s", "STREAM")];
+        assert_eq!(found, expected);
     }
 
     #[test]

@@ -54,6 +54,13 @@ pub const NO_FIELD_EXPIRY: Unsupported = Unsupported {
     remedy: "use a target of Redis 7.4 or Valkey 9.0 or newer, or take the expiry off with HPERSIST",
 };
 
+/// Of a value that RESTORE might be wrong for, and that no commands build.
+pub const UNCERTAIN_BACKLENS: Unsupported = Unsupported {
+    reason: "an element of exactly 16378, 2097146 or 268435450 bytes is encoded in two ways, and it is not known which of \
+             them a target of this version reads without a crash",
+    remedy: "make that element a byte longer or shorter at the source, or delete the key",
+};
+
 /// Of libraries at a target that has none.
 pub const NO_FUNCTIONS: Unsupported = Unsupported {
     reason: "the target has no libraries of functions (they came with Redis 7.0)",

@@ -111,6 +111,7 @@ impl Building {
             parts_key: parts_key(record_key),
             temporary,
         };
+        building.mark(batch);
         // It is known before it exists.
         batch.command(&["HSET", &building.parts_key, &building.field(), "building"], HOUSEKEEPING);
         batch.select(building.db);
@@ -129,7 +130,7 @@ impl Building {
         while let Some(element) = self.decoder.next()? {
             self.writer.add(&element, batch)?;
             if batch.bytes.len() >= BATCH_BYTES_MAX || batch.command_count >= BATCH_COMMANDS_MAX {
-                workers.send_in_order(batch).await?;
+                self.send(batch, workers).await?;
                 batch.select(self.db);
             }
         }
@@ -144,12 +145,14 @@ impl Building {
     ) -> Result<(), BuildStop> {
         self.decoder.finish()?;
         self.writer.flush(batch);
-        workers.send_in_order(batch).await?;
+        self.send(batch, workers).await?;
         let name = self.value_type.name();
         batch.select(self.db);
         // The old value is freed aside; RENAME alone would free it on the spot. All of this is one EXEC.
         batch.remove(&self.key, &self.target, name);
-        batch.may_be_gone = Some(batch.command_count);
+        if self.writer.has_expiries() {
+            batch.may_be_gone = Some(batch.command_count);
+        }
         batch.command(&[b"RENAME".as_slice(), self.temporary.as_bytes(), &self.key], name);
         if let Some(at) = self.expire_at_ms {
             // Behind the RENAME: a time in the past would leave nothing to rename.
@@ -171,6 +174,18 @@ impl Building {
         batch.remove(self.temporary.as_bytes(), &self.target, HOUSEKEEPING);
         self.forget(batch);
         workers.send_in_order(batch).await
+    }
+
+    /// Sends what there is; what follows is of this value too.
+    async fn send(&self, batch: &mut RestoreBatch, workers: &mut Workers) -> Result<(), Stop> {
+        workers.send_in_order(batch).await?;
+        self.mark(batch);
+        Ok(())
+    }
+
+    /// Says whose value the batch builds: should a command of it fail, the value must not be shown.
+    fn mark(&self, batch: &mut RestoreBatch) {
+        batch.builds = Some((self.db, self.key.clone()));
     }
 
     fn forget(&self, batch: &mut RestoreBatch) {

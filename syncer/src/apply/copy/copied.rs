@@ -25,10 +25,13 @@ use crate::{
         error::TargetError,
         examine::Capabilities,
         key_set::KeySetBuilder,
-        restore::{EntryRefusal, RestoreBatch},
-        way::{Way, by_commands, way},
+        restore::{EntryRefusal, RestoreBatch, has_known_backlens},
+        way::{UNCERTAIN_BACKLENS, Way, by_commands, way},
     },
 };
+
+/// A longer key's value is built under a temporary name, however small it is.
+const KEY_BYTES_MAX: usize = 1 << 10;
 
 pub(super) fn corrupt(record: &Record, error: &dyn std::fmt::Display) -> Stop {
     let copy = Decision::copy_again_after(record.copy_id);
@@ -214,7 +217,10 @@ impl Copied {
                 Err(error) => Err(error.into()),
             },
             Ok(Way::Commands)
-                if entry.value_type.is_string() || entry.value.len() > WHOLE_BYTES_MAX =>
+                if entry.value_type.is_string()
+                    || entry.value.len() > WHOLE_BYTES_MAX
+                    // It stands in each command.
+                    || entry.key.len() > KEY_BYTES_MAX =>
             {
                 return Ok(Entered::ToBuild);
             }
@@ -232,8 +238,12 @@ impl Copied {
     }
 
     /// The cheapest way that the target takes, by type and size.
-    fn way(&self, entry: &RdbEntry<'_>, target: &Capabilities) -> Result<Way, EntryRefusal> {
+    fn way(&mut self, entry: &RdbEntry<'_>, target: &Capabilities) -> Result<Way, EntryRefusal> {
         let way = way(entry.value_type, target)?;
+        if way == Way::Verbatim && !has_known_backlens(entry, target, &mut self.scratch)? {
+            return by_commands(entry.value_type, target)
+                .map_err(|found| found.unwrap_or(UNCERTAIN_BACKLENS).into());
+        }
         let is_fit = match entry.string_len() {
             // Compressed it may be small.
             Some(length) => length <= SPLIT_ABOVE.min(target.bulk_bytes_max),

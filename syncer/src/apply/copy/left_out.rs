@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use crate::{
-    contract::OnUnsupported,
+    config::ValidatedConfig,
+    contract::{OnExistingData, OnUnsupported},
     position::DbIndex,
     state::LinkState,
     target::{restore::RestoreBatch, temporary::left_out_key},
@@ -19,13 +20,24 @@ const KEY_BYTES_MAX: usize = 1024;
 #[derive(Clone)]
 pub(super) struct LeftOut {
     policy: OnUnsupported,
+    may_delete: bool,
     list: String,
     state: Arc<LinkState>,
 }
 
 impl LeftOut {
-    pub(super) fn new(policy: OnUnsupported, record_key: &str, state: Arc<LinkState>) -> Self {
-        Self { policy, list: left_out_key(record_key), state }
+    pub(super) fn new(config: &ValidatedConfig, record_key: &str, state: Arc<LinkState>) -> Self {
+        Self {
+            policy: config.on_unsupported,
+            may_delete: config.on_existing_data != OnExistingData::Keep,
+            list: left_out_key(record_key),
+            state,
+        }
+    }
+
+    /// Whether what the target has under such a key's name goes; the sweep would do the same.
+    pub(super) fn may_delete(&self) -> bool {
+        self.may_delete
     }
 
     /// Whether the copy goes on without them.

@@ -33,7 +33,9 @@ impl Applier {
             if let Some((db, key)) = part
                 && let Ok(db) = db.parse()
                 && is_reserved_key(key.as_bytes())
+                && attached.has_database(DbIndex(db)).await?
             {
+                // A SELECT that fails would let the removal run in the database before.
                 batch.select(DbIndex(db));
                 batch.remove(key.as_bytes(), &attached.capabilities, "temporary key");
             }

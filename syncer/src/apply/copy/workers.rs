@@ -1,6 +1,8 @@
 //! The connections that restore: while one waits for its EXEC the target works for the other.
 
-use tokio::sync::mpsc;
+use std::time::Duration;
+
+use tokio::{sync::mpsc, time::timeout};
 
 use super::{left_out::LeftOut, stop::Stop};
 use crate::{
@@ -11,8 +13,9 @@ use crate::{
     state::HaltDetails,
     target::{
         error::{TargetError, is_about_the_value, is_no_such_key, is_passing, without_arguments},
+        examine::Capabilities,
         guarded::{Errors, Expected, GuardedConnection, Outcome},
-        restore::RestoreBatch,
+        restore::{RefusedKey, RestoreBatch},
     },
 };
 
@@ -93,12 +96,16 @@ impl Workers {
     }
 }
 
+/// A connection that is given nothing to do asks the target something after this time.
+const IDLE_MAX: Duration = Duration::from_secs(10);
+
 /// One connection that restores, with what its task needs.
 pub(super) struct Restorer {
     pub(super) writer: GuardedConnection,
     pub(super) expected: Expected,
     pub(super) copy_id: CopyId,
     pub(super) left_out: LeftOut,
+    pub(super) target: Capabilities,
 }
 
 impl Restorer {
@@ -107,13 +114,19 @@ impl Restorer {
         mut batches: mpsc::Receiver<RestoreBatch>,
         recycle: mpsc::Sender<RestoreBatch>,
     ) -> Result<(), Stop> {
-        while let Some(mut batch) = batches.recv().await {
+        loop {
+            // While a large value is built all goes through one connection. A target with a client timeout would close
+            // the others, and the copy would begin anew each time.
+            let Ok(received) = timeout(IDLE_MAX, batches.recv()).await else {
+                self.writer.watch(&self.expected).await?;
+                continue;
+            };
+            let Some(mut batch) = received else { return Ok(()) };
             self.restore(&batch).await?;
             batch.clear();
             // Nobody may be left to take it.
             let _ = recycle.try_send(batch);
         }
-        Ok(())
     }
 
     async fn restore(&mut self, batch: &RestoreBatch) -> Result<(), Stop> {
@@ -138,9 +151,12 @@ impl Restorer {
         }
         self.writer.watch(&self.expected).await?;
         let name = batch.type_of(*index);
-        self.note_left_out(batch, &errors).await?;
-        if was_applied && self.left_out.may_skip() {
-            self.left_out.count(errors.count as u64);
+        // A value that is built under a temporary name must not be renamed with a part missing: that halts in any case.
+        let is_skipped = was_applied && self.left_out.may_skip() && batch.builds.is_none();
+        let keys = self.refused_keys(batch, &errors);
+        self.note_left_out(&keys, is_skipped).await?;
+        if is_skipped {
+            self.left_out.count(keys.len().max(1) as u64);
             return Ok(());
         }
         Err(Stop::Halt(HaltDetails {
@@ -159,13 +175,25 @@ impl Restorer {
         }))
     }
 
-    /// Lists the keys that were refused, as far as they are known. What refuses that too is not told twice.
-    async fn note_left_out(&mut self, batch: &RestoreBatch, errors: &Errors) -> Result<(), Stop> {
-        let mut notes = RestoreBatch::default();
-        for (index, _) in &errors.first {
-            if let Some((db, key)) = batch.key_of(*index) {
-                self.left_out.list(&mut notes, db, batch.type_of(*index), &key);
+    fn refused_keys(&self, batch: &RestoreBatch, errors: &Errors) -> Vec<RefusedKey> {
+        match (&batch.builds, errors.first.first()) {
+            (Some((db, key)), Some((index, _))) => {
+                vec![RefusedKey { db: *db, key: key.clone(), name: batch.type_of(*index) }]
             }
+            _ => batch.keys_of(&errors.indexes),
+        }
+    }
+
+    /// Lists the keys that were refused. Where the copy goes on without them, what the target has under their names goes:
+    /// what is there of an older copy, or the part of this one that was applied.
+    async fn note_left_out(&mut self, keys: &[RefusedKey], is_skipped: bool) -> Result<(), Stop> {
+        let mut notes = RestoreBatch::default();
+        for RefusedKey { db, key, name } in keys {
+            if is_skipped && self.left_out.may_delete() {
+                notes.select(*db);
+                notes.remove(key, &self.target, name);
+            }
+            self.left_out.list(&mut notes, *db, name, key);
         }
         if notes.command_count == 0 {
             return Ok(());
@@ -173,7 +201,15 @@ impl Restorer {
         notes.finish();
         match self.writer.execute(&notes.bytes, notes.command_count, &self.expected).await? {
             Outcome::Applied(errors) if errors.count == 0 => Ok(()),
-            _ => Ok(self.writer.watch(&self.expected).await?),
+            Outcome::RecordChanged => Err(TargetError::RecordChanged.into()),
+            // Their old values would stay, and the sweep spares them.
+            Outcome::Applied(_) | Outcome::Aborted { .. } if is_skipped => {
+                Err(TargetError::Refused("the removal of refused keys".into()).into())
+            }
+            // What refuses that too is not told twice: the halt follows.
+            Outcome::Applied(_) | Outcome::Aborted { .. } => {
+                Ok(self.writer.watch(&self.expected).await?)
+            }
         }
     }
 }
