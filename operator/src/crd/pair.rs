@@ -17,8 +17,8 @@ pub struct FullCopySpec {
     /// What to do about what the standby cannot take in any form: keys of a type that it does not know, or larger than its
     /// limits, libraries of functions, what modules keep beside the keys. `Halt`, the default, stops the copy at the first
     /// one. `Skip` goes on without them: they are counted by the syncer's metric `redissync_keys_left_out_total`, and the
-    /// first thousand keys are listed in the standby. What the standby has under their names is old and goes with the
-    /// sweep (unless `onExistingData` is `Keep`). A change restarts the syncer.
+    /// first thousand keys are listed in the standby. What the standby has under their names is old and is deleted
+    /// (unless `onExistingData` is `Keep`). A change restarts the syncer.
     #[serde(default, skip_serializing_if = "Unsupported::is_default")]
     pub on_unsupported: Unsupported,
 }
