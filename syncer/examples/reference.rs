@@ -25,7 +25,8 @@ fn main() -> io::Result<()> {
     words(
         &mut out,
         "What is waited for",
-        "`waitingFor.reason`. A wait ends by itself; nothing has been applied by halves.",
+        "`waitingFor.reason`. A wait ends by itself once its cause is gone; nothing has been applied by halves. Three need you: \
+         `TargetNotEmpty`, `RoleConflict` and `SpoolTooSmall`.",
         waits,
     )?;
     let halts = HaltReason::ALL.iter().map(|word| (word.as_str(), word.description()));

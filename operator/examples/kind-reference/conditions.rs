@@ -82,8 +82,8 @@ const EVENTS: &str = "
 
 fn ready(out: &mut String) -> anyhow::Result<()> {
     out.push_str(
-        "\n## Ready\n\nTrue while each write of the primary reaches the standby. *Turn*: whose it is. `itself`: nothing has to be done, but the \
-         outside may have to get well; `you`: it stays as it is until you act (`Stalled` is True); `-`: as you asked for.\n\n\
+        "\n## Ready\n\nTrue while each write of the primary reaches the standby. *Turn*: whose it is. `itself`: it goes on by itself once \
+         the cause is gone, and the cause may be yours to remove; `you`: it stays as it is until you act (`Stalled` is True); `-`: as you asked for.\n\n\
          | reason | Ready | turn | what it means, what to do |\n|---|---|---|---|\n",
     );
     let row = |out: &mut String, word: &str, (ready, turn): (&str, &str), about: &str| {
@@ -191,6 +191,10 @@ fn in_terms_of_the_object(text: &str) -> String {
         ("`paused` is set", "`spec.paused` is true"),
         ("else see `waitingFor`", "else the reason of a wait takes its place"),
         ("; see `fullCopies.progress`", "; see `status.fullCopies.progress`"),
+        (
+            "message names and restart.",
+            "message names; if the volume is too small for that: [a larger spool](operations.md#a-larger-spool).",
+        ),
     ]
     .into_iter()
     .fold(text.to_owned(), |text, (word, other)| text.replace(word, other))

@@ -8,15 +8,17 @@ use super::{Deserialize, JsonSchema, KubeSchema, Serialize};
 pub struct FullCopySpec {
     /// What to do about keys that the standby holds before the first copy of this pair. `Refuse`, the default, leaves a
     /// standby with keys alone until you decide (`TargetNotEmpty`). `Sweep` deletes, after the first copy, the keys that
-    /// the primary does not have; later copies delete at most 20 % of the standby's keys without asking (`SweepBrake`),
-    /// also where `Sweep` still stands here and the standby has lost what it knew of the pair. `Keep` never deletes any,
-    /// in any copy. A change restarts the syncer.
+    /// the primary does not have; later copies delete at most 20 % of the standby's keys without asking (`SweepBrake`).
+    /// Where the standby has lost what it knew of the pair, that holds only as long as the syncer's volume is there: set
+    /// it back to `Refuse` after the first copy. `Keep` never deletes any, in any copy: what the primary deleted before a
+    /// copy or between two stays. A change restarts the syncer.
     #[serde(default)]
     pub on_existing_data: ExistingData,
-    /// What to do about keys that the standby cannot take in any form: of a type that it does not know, or larger than its
-    /// limits. `Halt`, the default, stops the copy at the first one. `Skip` goes on without them: they are counted by the
-    /// syncer's metric `redissync_keys_left_out_total`, and the first thousand are listed in the standby. A change
-    /// restarts the syncer.
+    /// What to do about what the standby cannot take in any form: keys of a type that it does not know, or larger than its
+    /// limits, libraries of functions, what modules keep beside the keys. `Halt`, the default, stops the copy at the first
+    /// one. `Skip` goes on without them: they are counted by the syncer's metric `redissync_keys_left_out_total`, and the
+    /// first thousand keys are listed in the standby. What the standby has under their names is old and is deleted
+    /// (unless `onExistingData` is `Keep`). A change restarts the syncer.
     #[serde(default, skip_serializing_if = "Unsupported::is_default")]
     pub on_unsupported: Unsupported,
 }

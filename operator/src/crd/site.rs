@@ -76,8 +76,8 @@ pub struct SentinelSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AuthSpec {
-    /// An ACL user (Redis 6.0 and newer). Left out: the default user, with `requirepass`. The source's user needs
-    /// `+psync +replconf +ping +role +info +exists`; the standby's user writes, so it needs all commands and keys.
+    /// An ACL user (Redis 6.0 and newer). Left out: the default user, with `requirepass`. What the users of either site
+    /// need: docs/operations.md#rights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub username: Option<String>,

@@ -127,7 +127,8 @@ pub struct LinkStatus {
     /// What the spool takes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spool: Option<SpoolStatus>,
-    /// What the syncer waits for, if it does; it goes on by itself.
+    /// What the syncer waits for, if it does. It goes on by itself once the cause is gone; `TargetNotEmpty`,
+    /// `RoleConflict` and `SpoolTooSmall` need you.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting_for: Option<WaitStatus>,
     /// What the syncer has halted at, if it has; you decide, with `spec.release`.

@@ -13,8 +13,8 @@ use super::{Deserialize, JsonSchema, KubeSchema, Serialize};
 #[serde(rename_all = "camelCase")]
 pub struct SyncerSpec {
     /// CPU and memory of the syncer's container. It needs about 20Mi and half a core for each 1,000,000 small writes/s;
-    /// memory does not grow with the data, but one value or transaction is held whole, up to 544Mi. Default: requests of
-    /// 100m and 64Mi, a memory limit of 1Gi. A change restarts the syncer.
+    /// memory does not grow with the data, but the largest element of a value and the largest transaction are held whole,
+    /// up to 544Mi. Default: requests of 100m and 64Mi, a memory limit of 1Gi. A change restarts the syncer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<ResourceRequirements>,
     /// The volume for the spool.

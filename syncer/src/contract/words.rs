@@ -56,7 +56,7 @@ words! {
         Sweeping,
         /// Applies the stream, not yet level with the source.
         CatchingUp,
-        /// Applies the stream as it comes. The normal state.
+        /// Applies the stream as it comes. The normal state; an object's status says `Replicating`.
         Streaming,
         /// Cannot go on for now and tries again by itself; `waitingFor` says what for. Nothing is lost.
         Waiting,
@@ -193,7 +193,7 @@ words! {
         /// One unit of the source is larger than what the syncer may hold in memory. Make the source's
         /// transactions and values smaller, then release with `--copy-again`.
         UnitTooLarge,
-        /// The sweep after a full copy would delete more of the target's keys than the set share. If the
+        /// The sweep after a full copy would delete more than 20 % of the target's keys. If the
         /// source is really that much smaller now, release with `--allow-sweep COPYID`; else it came back
         /// empty or with an old file: put that right first, then release with `--copy-again`.
         SweepBrake,
