@@ -3,7 +3,7 @@
 
 use std::{thread::sleep, time::Duration};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use redis::{Connection, Pipeline};
 use redissync_e2e::{
     compare::{CompareOptions, compare},
@@ -38,6 +38,22 @@ fn each(connection: &mut Connection, words: impl Fn(usize) -> String) -> Result<
     }
     pipeline.exec(connection)?;
     Ok(())
+}
+
+/// Waits until each of these hashes has only so many fields left.
+fn fields_run_out(source: &mut Connection, hash: &str, stay: usize) -> Result<()> {
+    let mut pipeline = Pipeline::new();
+    for number in 0..KEYS {
+        pipeline.cmd("HLEN").arg(format!("{hash}:{number}"));
+    }
+    for _ in 0..100 {
+        let fields: Vec<usize> = pipeline.query(source)?;
+        if fields.iter().all(|fields| *fields == stay) {
+            return Ok(());
+        }
+        sleep(Duration::from_millis(100));
+    }
+    bail!("some {hash} has fields that should have run out")
 }
 
 /// Keys that are renewed, that are deleted, that run out, and hashes with fields of each kind where the server has them.
@@ -87,27 +103,9 @@ impl Lives {
         // Looked at, so that the end does not wait for the server's own round.
         each(source, |number| format!("EXISTS ends:{number}"))?;
         if self.with_fields {
-            for hash in ["hash", "table"] {
-                let mut left = usize::MAX;
-                for _ in 0..100 {
-                    let ends: Vec<bool> = (0..KEYS)
-                        .map(|number| redis::cmd("HLEN").arg(format!("{hash}:{number}")).clone())
-                        .fold(Pipeline::new(), |mut pipeline, cmd| {
-                            pipeline.add_command(cmd);
-                            pipeline
-                        })
-                        .query::<Vec<usize>>(source)?
-                        .into_iter()
-                        .map(|fields| fields != if hash == "hash" { 2 } else { 1 })
-                        .collect();
-                    left = ends.into_iter().filter(|is_left| *is_left).count();
-                    if left == 0 {
-                        break;
-                    }
-                    sleep(Duration::from_millis(100));
-                }
-                ensure!(left == 0, "{left} of {hash} have fields that should have run out");
-            }
+            // Of a hash two fields stay, of a table one.
+            fields_run_out(source, "hash", 2)?;
+            fields_run_out(source, "table", 1)?;
         }
         Ok(())
     }
