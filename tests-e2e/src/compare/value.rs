@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use anyhow::{Context, Result};
 use redis::{Cmd, Connection, Pipeline, Value};
 
-use super::{CompareOptions, DifferenceKind};
+use super::{CompareOptions, DifferenceKind, hyperloglog};
 use crate::info::knows_command;
 
 /// Fields of XINFO STREAM and XINFO GROUPS that are part of the value. The others tell how it is stored, or follow
@@ -20,6 +20,9 @@ const NEWER_FIELDS: [&str; 3] = ["max-deleted-entry-id", "entries-added", "entri
 
 /// More pending entries of one group than any test makes.
 const PENDING_MAX: u32 = 1_000_000;
+
+/// More elements of a vector set than any test makes.
+const MEMBERS_MAX: u32 = 1_000_000;
 
 /// How far a difference is described.
 const SHOWN_BYTES: usize = 60;
@@ -64,6 +67,7 @@ impl Reader {
             match value.kind.as_str() {
                 "hash" if self.has_field_expiry => add_field_expiry(connection, key, &mut value)?,
                 "stream" => add_stream_details(connection, key, &mut value)?,
+                "vectorset" => add_vectors(connection, key, &mut value)?,
                 _ => {}
             }
             full.push(value);
@@ -81,6 +85,8 @@ fn read_command(kind: &str, key: &[u8]) -> Cmd {
         "set" => cmd.arg("SMEMBERS").arg(key),
         "zset" => cmd.arg("ZRANGE").arg(key).arg(0).arg(-1).arg("WITHSCORES"),
         "stream" => cmd.arg("XRANGE").arg(key).arg("-").arg("+"),
+        // How its elements are linked is drawn by lot at each server.
+        "vectorset" => cmd.arg("VRANDMEMBER").arg(key).arg(MEMBERS_MAX),
         // Of a module, or of a type that this does not know: its serialised form must do.
         _ => cmd.arg("DUMP").arg(key),
     };
@@ -95,7 +101,7 @@ fn parts_of(kind: &str, value: Value) -> Result<BTreeMap<Vec<u8>, Vec<u8>>> {
             elements.into_iter().enumerate().map(|(at, element)| (index(at), element)).collect()
         }
         "hash" => redis::from_redis_value(value)?,
-        "set" => {
+        "set" | "vectorset" => {
             let members: Vec<Vec<u8>> = redis::from_redis_value(value)?;
             members.into_iter().map(|member| (member, Vec::new())).collect()
         }
@@ -110,7 +116,11 @@ fn parts_of(kind: &str, value: Value) -> Result<BTreeMap<Vec<u8>, Vec<u8>>> {
             let entry = |words: Vec<Vec<u8>>| words.join(&b"\0"[..]);
             entries.into_iter().map(|(id, words)| (id, entry(words))).collect()
         }
-        _ => BTreeMap::from([(Vec::new(), redis::from_redis_value(value)?)]),
+        _ => {
+            let value: Vec<u8> = redis::from_redis_value(value)?;
+            let registers = if kind == "string" { hyperloglog::registers(&value) } else { None };
+            BTreeMap::from([(Vec::new(), registers.unwrap_or(value))])
+        }
     })
 }
 
@@ -127,6 +137,22 @@ fn add_field_expiry(connection: &mut Connection, key: &[u8], value: &mut Full) -
         .query(connection)
         .context("failed to read when fields expire")?;
     value.expiry = fields.into_iter().zip(times).filter(|(_, time)| *time >= 0).collect();
+    Ok(())
+}
+
+fn add_vectors(connection: &mut Connection, key: &[u8], value: &mut Full) -> Result<()> {
+    for (member, part) in &mut value.parts {
+        let (vector, attributes): (Vec<Vec<u8>>, Option<Vec<u8>>) = redis::pipe()
+            .cmd("VEMB")
+            .arg(key)
+            .arg(member)
+            .cmd("VGETATTR")
+            .arg(key)
+            .arg(member)
+            .query(connection)
+            .context("failed to read an element of a vector set")?;
+        *part = vector.into_iter().chain(attributes).collect::<Vec<_>>().join(&b' ');
+    }
     Ok(())
 }
 
