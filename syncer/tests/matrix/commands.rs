@@ -36,6 +36,43 @@ const LOST_AT_THE_SOURCE: &[LeftAway] = &[
 const NOT_YET_CARRIED: &[LeftAway] = &[
     // The payload's label is the source's RDB version.
     LeftAway { lines: &["RESTORE", "FUNCTION RESTORE"], applies: is_label_refused },
+    // XGROUP SETID … ENTRIESREAD follows. With nothing pending, what takes over makes a consumer that no server tells of.
+    LeftAway {
+        lines: &["XREADGROUP", "XAUTOCLAIM", "XCLAIM events group alice"],
+        applies: |source, target| target == Redis62 && source > Redis62,
+    },
+    // SET … KEEPTTL.
+    LeftAway {
+        lines: &["INCRBYFLOAT"],
+        applies: |source, target| target == Redis28 && source > Redis28,
+    },
+    // SET … PXAT.
+    LeftAway {
+        lines: &[
+            "SET string:ex ",
+            "SET string:px ",
+            "SETEX",
+            "PSETEX",
+            "SET float:expiring",
+            "SET overwritten",
+            "SET persisted",
+        ],
+        applies: |source, target| target == Redis28 && source > Redis62,
+    },
+    // UNLINK.
+    LeftAway {
+        lines: &["PEXPIREAT past", "SPOP set:emptied"],
+        applies: |source, target| target == Redis28 && source >= Valkey81,
+    },
+    // A field is set by HSETEX … KEEPTTL.
+    LeftAway {
+        lines: &["HINCRBYFLOAT"],
+        applies: |source, target| source == Redis82 && !matches!(target, Redis82 | Valkey91),
+    },
+    LeftAway {
+        lines: &["HINCRBY hash:fields"],
+        applies: |source, target| source == Valkey91 && target == Redis74,
+    },
 ];
 
 /// Whether the target refuses payloads with the source's label, whatever they hold.

@@ -68,8 +68,7 @@ pub(super) fn functions(node: &Node) -> Result<Vec<String>> {
         .arg("WITHCODE")
         .query(&mut node.connect()?)
         .context("FUNCTION LIST")?;
-    let mut shown: Vec<String> =
-        libraries.iter().map(|library| format!("{library:?}")).collect();
+    let mut shown: Vec<String> = libraries.iter().map(|library| format!("{library:?}")).collect();
     shown.sort();
     Ok(shown)
 }

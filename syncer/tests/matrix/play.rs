@@ -156,7 +156,7 @@ impl Bed {
         let connection = &mut source.connect()?;
         let mut blocked = vec![("BRPOPLPUSH served served:moved 9", "RPUSH served a b")];
         blocked.push(("BLPOP served:first 9", "RPUSH served:first a b"));
-        if source.version().is_modern() {
+        if source.version().is_modern() && self.pair.target.version().is_modern() {
             blocked.push(("BZPOPMIN served:zset 9", "ZADD served:zset 1 a 2 b"));
         }
         for (wait, write) in blocked {
