@@ -219,11 +219,6 @@ impl Connection {
         }
     }
 
-    /// Our own end, as the server's CLIENT LIST shows it where no address translation lies between.
-    pub fn local_address(&self) -> Option<String> {
-        self.stream.local_addr().ok().map(|address| address.to_string())
-    }
-
     /// The socket, and the bytes that were read from it and not yet used.
     pub fn into_parts(self) -> (TcpStream, Vec<u8>) {
         (self.stream, self.buf)

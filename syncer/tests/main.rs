@@ -11,6 +11,7 @@ mod kill;
 mod lag;
 mod large;
 mod line;
+mod matrix;
 mod pair;
 mod refusal;
 mod release;

@@ -18,16 +18,16 @@ use crate::{
 
 /// What a source may hold that not every target can have.
 #[derive(Clone, Copy, Default)]
-struct Kinds {
-    streams: bool,
-    functions: bool,
-    field_expiry: bool,
+pub(crate) struct Kinds {
+    pub(crate) streams: bool,
+    pub(crate) functions: bool,
+    pub(crate) field_expiry: bool,
 }
 
 const STREAMS: Kinds = Kinds { streams: true, functions: false, field_expiry: false };
 
 /// Values in every encoding that the server has, small and large.
-fn fill(node: &Node, kinds: Kinds) -> Result<()> {
+pub(crate) fn fill(node: &Node, kinds: Kinds) -> Result<()> {
     let connection = &mut node.connect()?;
     for words in [
         "SET text value",

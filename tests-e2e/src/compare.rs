@@ -3,6 +3,7 @@
 //! For two servers that stand still. Most keys are settled by their serialised form, which is quick; where the two
 //! sides store a value in different encodings, or are of different versions, the values themselves are read.
 
+mod hyperloglog;
 mod value;
 
 use std::{

@@ -127,11 +127,14 @@ fn pending_entries_and_field_expiry_are_part_of_the_value() {
         run(connection, "XADD stream 1-1 f v");
         run(connection, "XGROUP CREATE stream g 0");
         run(connection, "XREADGROUP GROUP g consumer STREAMS stream >");
+        run(connection, "XCLAIM stream g consumer 0 1-1 TIME 1700000000000 RETRYCOUNT 1");
         run(connection, "HSET hash f v");
         run(connection, "HPEXPIREAT hash 9999999999999 FIELDS 1 f");
     }
     let found = compared(&mut here, &mut there);
     assert!(found.is_equal(), "{found}");
+    run(&mut there, "XCLAIM stream g consumer 0 1-1 TIME 1700000000001 RETRYCOUNT 1");
+    assert_eq!(compared(&mut here, &mut there).difference_count, 1);
     run(&mut there, "XACK stream g 1-1");
     run(&mut there, "HPERSIST hash FIELDS 1 f");
     let found = compared(&mut here, &mut there);

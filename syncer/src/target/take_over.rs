@@ -49,8 +49,9 @@ pub async fn take_over(
     connection_name: &str,
     claim: &mut Claim,
 ) -> Result<Option<Record>, TargetError> {
+    let own_id = own_id(connection, connection_name, &claim.nonce).await?;
     write_owner(connection, record_key, claim).await?;
-    kill_others(connection, connection_name).await?;
+    kill_others(connection, connection_name, own_id).await?;
     let record = read_record(connection, record_key).await?;
     match &record {
         Some(record)
@@ -107,34 +108,42 @@ async fn write_owner(
     Err(TargetError::RecordChanged)
 }
 
-/// Ends every other connection of our name, and looks again until there is none.
-async fn kill_others(connection: &mut Connection, name: &str) -> Result<(), TargetError> {
-    let own_id = match connection.call(&["CLIENT", "ID"]).await {
-        Ok(reply) => reply.integer(),
-        // Before 5.0 there is no CLIENT ID; our own line is known by its address then.
-        Err(ConnectionError::Refused { .. }) => None,
+/// The id that the target knows this connection by. Before anything is owned: to be found where there is no CLIENT ID
+/// (before 5.0) it gives up its name for a moment. Our own address would not do: the target may see another one.
+async fn own_id(connection: &mut Connection, name: &str, nonce: &str) -> Result<i64, TargetError> {
+    match connection.call(&["CLIENT", "ID"]).await {
+        Ok(reply) => return reply.integer().ok_or(TargetError::Unexpected("CLIENT ID")),
+        Err(ConnectionError::Refused { .. }) => {}
         Err(other) => return Err(other.into()),
-    };
-    let own_address = connection.local_address();
+    }
+    let mark = format!("{name}:{nonce}");
+    connection.call(&["CLIENT", "SETNAME", &mark]).await?;
+    let list = connection.call(&["CLIENT", "LIST"]).await?;
+    let id = clients_named(list.text().unwrap_or_default(), &mark).next();
+    connection.call(&["CLIENT", "SETNAME", name]).await?;
+    id.ok_or(TargetError::Unexpected("CLIENT LIST"))
+}
+
+/// Ends every other connection of our name, and looks again until there is none.
+async fn kill_others(
+    connection: &mut Connection,
+    name: &str,
+    own_id: i64,
+) -> Result<(), TargetError> {
     for round in 0..KILL_ROUNDS {
         let list = connection.call(&["CLIENT", "LIST"]).await?;
         let text = list.text().unwrap_or_default();
-        if own_id.is_some_and(|own| !clients_named(text, name).any(|(id, _)| id == own)) {
+        if !clients_named(text, name).any(|id| id == own_id) {
             // Without its name a connection would escape the next take-over.
             return Err(TargetError::Refused(
                 "NOPERM CLIENT SETNAME: the connection could not be named".into(),
             ));
         }
-        let others: Vec<(i64, String)> = clients_named(text, name)
-            .filter(|(id, address)| match own_id {
-                Some(own) => *id != own,
-                None => Some(address.as_str()) != own_address.as_deref(),
-            })
-            .collect();
+        let others: Vec<i64> = clients_named(text, name).filter(|id| *id != own_id).collect();
         if others.is_empty() {
             return Ok(());
         }
-        for (id, _) in others {
+        for id in others {
             match connection.call(&["CLIENT", "KILL", "ID", &id.to_string()]).await {
                 // 0 killed: it went by itself.
                 Ok(_) => {}
@@ -148,15 +157,14 @@ async fn kill_others(connection: &mut Connection, name: &str) -> Result<(), Targ
     Err(TargetError::RecordChanged)
 }
 
-/// The ids and addresses of the clients of this name. A line of CLIENT LIST is `id=3 addr=… name=… …`; names hold
-/// no blanks.
-fn clients_named<'a>(list: &'a str, name: &'a str) -> impl Iterator<Item = (i64, String)> + 'a {
+/// The ids of the clients of this name. A line of CLIENT LIST is `id=3 addr=… name=… …`; names hold no blanks.
+fn clients_named<'a>(list: &'a str, name: &'a str) -> impl Iterator<Item = i64> + 'a {
     list.lines().filter_map(move |line| {
         let field = |key: &str| line.split(' ').find_map(|word| word.strip_prefix(key));
         if field("name=")? != name {
             return None;
         }
-        Some((field("id=")?.parse().ok()?, field("addr=")?.to_owned()))
+        field("id=")?.parse().ok()
     })
 }
 
@@ -193,6 +201,6 @@ mod tests {
                     id=4 addr=127.0.0.1:7 fd=9 name=redissync:a:0:info age=1\n\
                     id=5 addr=127.0.0.1:8 fd=9 name= age=1\nrubbish\n";
         let found: Vec<_> = clients_named(list, "redissync:a:0").collect();
-        assert_eq!(found, [(3, "127.0.0.1:5".to_owned())]);
+        assert_eq!(found, [3]);
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use anyhow::{Context, Result};
 use redis::{Cmd, Connection, Pipeline, Value};
 
-use super::{CompareOptions, DifferenceKind};
+use super::{CompareOptions, DifferenceKind, hyperloglog};
 use crate::info::knows_command;
 
 /// Fields of XINFO STREAM and XINFO GROUPS that are part of the value. The others tell how it is stored, or follow
@@ -18,8 +18,8 @@ const GROUP_FIELDS: [&str; 5] =
 /// Fields that only servers from 7.0 on tell: they count where both sides tell them.
 const NEWER_FIELDS: [&str; 3] = ["max-deleted-entry-id", "entries-added", "entries-read"];
 
-/// More pending entries of one group than any test makes.
-const PENDING_MAX: u32 = 1_000_000;
+/// More elements of a vector set than any test makes.
+const MEMBERS_MAX: u32 = 1_000_000;
 
 /// How far a difference is described.
 const SHOWN_BYTES: usize = 60;
@@ -64,6 +64,7 @@ impl Reader {
             match value.kind.as_str() {
                 "hash" if self.has_field_expiry => add_field_expiry(connection, key, &mut value)?,
                 "stream" => add_stream_details(connection, key, &mut value)?,
+                "vectorset" => add_vectors(connection, key, &mut value)?,
                 _ => {}
             }
             full.push(value);
@@ -81,6 +82,8 @@ fn read_command(kind: &str, key: &[u8]) -> Cmd {
         "set" => cmd.arg("SMEMBERS").arg(key),
         "zset" => cmd.arg("ZRANGE").arg(key).arg(0).arg(-1).arg("WITHSCORES"),
         "stream" => cmd.arg("XRANGE").arg(key).arg("-").arg("+"),
+        // How its elements are linked is drawn by lot at each server.
+        "vectorset" => cmd.arg("VRANDMEMBER").arg(key).arg(MEMBERS_MAX),
         // Of a module, or of a type that this does not know: its serialised form must do.
         _ => cmd.arg("DUMP").arg(key),
     };
@@ -95,7 +98,7 @@ fn parts_of(kind: &str, value: Value) -> Result<BTreeMap<Vec<u8>, Vec<u8>>> {
             elements.into_iter().enumerate().map(|(at, element)| (index(at), element)).collect()
         }
         "hash" => redis::from_redis_value(value)?,
-        "set" => {
+        "set" | "vectorset" => {
             let members: Vec<Vec<u8>> = redis::from_redis_value(value)?;
             members.into_iter().map(|member| (member, Vec::new())).collect()
         }
@@ -110,7 +113,11 @@ fn parts_of(kind: &str, value: Value) -> Result<BTreeMap<Vec<u8>, Vec<u8>>> {
             let entry = |words: Vec<Vec<u8>>| words.join(&b"\0"[..]);
             entries.into_iter().map(|(id, words)| (id, entry(words))).collect()
         }
-        _ => BTreeMap::from([(Vec::new(), redis::from_redis_value(value)?)]),
+        _ => {
+            let value: Vec<u8> = redis::from_redis_value(value)?;
+            let registers = if kind == "string" { hyperloglog::registers(&value) } else { None };
+            BTreeMap::from([(Vec::new(), registers.unwrap_or(value))])
+        }
     })
 }
 
@@ -130,6 +137,22 @@ fn add_field_expiry(connection: &mut Connection, key: &[u8], value: &mut Full) -
     Ok(())
 }
 
+fn add_vectors(connection: &mut Connection, key: &[u8], value: &mut Full) -> Result<()> {
+    for (member, part) in &mut value.parts {
+        let (vector, attributes): (Vec<Vec<u8>>, Option<Vec<u8>>) = redis::pipe()
+            .cmd("VEMB")
+            .arg(key)
+            .arg(member)
+            .cmd("VGETATTR")
+            .arg(key)
+            .arg(member)
+            .query(connection)
+            .context("failed to read an element of a vector set")?;
+        *part = vector.into_iter().chain(attributes).collect::<Vec<_>>().join(&b' ');
+    }
+    Ok(())
+}
+
 fn add_stream_details(connection: &mut Connection, key: &[u8], value: &mut Full) -> Result<()> {
     let stream: BTreeMap<String, Value> = redis::cmd("XINFO")
         .arg("STREAM")
@@ -142,26 +165,50 @@ fn add_stream_details(connection: &mut Connection, key: &[u8], value: &mut Full)
         .arg(key)
         .query(connection)
         .context("failed to read XINFO GROUPS")?;
+    let mut most_pending = 0;
     for group in groups {
         let name: String = match group.get("name") {
             Some(name) => redis::from_redis_value(name.clone())?,
             None => continue,
         };
         add_fields(value, &format!("group {name}"), &group, &GROUP_FIELDS);
-        let pending: Vec<(String, String, i64, i64)> = redis::cmd("XPENDING")
-            .arg(key)
-            .arg(&name)
-            .arg("-")
-            .arg("+")
-            .arg(PENDING_MAX)
-            .query(connection)
-            .context("failed to read the pending entries of a group")?;
-        // How long an entry has been pending goes on at each side.
-        for (id, consumer, _, deliveries) in pending {
-            let part = format!("group {name} pending {id}");
-            value
-                .parts
-                .insert(part.into_bytes(), format!("{consumer}, {deliveries} times").into_bytes());
+        most_pending = most_pending.max(match group.get("pending") {
+            Some(Value::Int(pending)) => *pending,
+            _ => 0,
+        });
+    }
+    if most_pending > 0 { add_pending(connection, key, most_pending, value) } else { Ok(()) }
+}
+
+/// What each group has delivered and nobody has acknowledged: to whom, when, how often.
+fn add_pending(connection: &mut Connection, key: &[u8], most: i64, value: &mut Full) -> Result<()> {
+    let full: BTreeMap<String, Value> = redis::cmd("XINFO")
+        .arg("STREAM")
+        .arg(key)
+        .arg("FULL")
+        .arg("COUNT")
+        .arg(most)
+        .query(connection)
+        .context("failed to read XINFO STREAM FULL")?;
+    let groups: Vec<BTreeMap<String, Value>> = match full.get("groups") {
+        Some(groups) => redis::from_redis_value(groups.clone())?,
+        None => Vec::new(),
+    };
+    for group in groups {
+        let field = |name: &str| group.get(name).cloned().with_context(|| format!("no {name}"));
+        let name: String = redis::from_redis_value(field("name")?)?;
+        let pending: Vec<(String, String, i64, i64)> = redis::from_redis_value(field("pending")?)?;
+        for (id, consumer, delivered, times) in pending {
+            let part = format!("group {name} pending {id}").into_bytes();
+            let text = format!("{consumer} at {delivered}, {times} times").into_bytes();
+            value.parts.insert(part, text);
+        }
+        let consumers: Vec<BTreeMap<String, Value>> = redis::from_redis_value(field("consumers")?)?;
+        for consumer in consumers {
+            if let Some(consumer) = consumer.get("name") {
+                let consumer: String = redis::from_redis_value(consumer.clone())?;
+                value.parts.insert(format!("group {name} has {consumer}").into_bytes(), Vec::new());
+            }
         }
     }
     Ok(())

@@ -105,6 +105,79 @@ fn what_is_cut_out_equals_the_servers_own_dump() {
     }
 }
 
+/// What comes out of a file in these pieces.
+fn events<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<String> {
+    let mut decoder =
+        RdbDecoder::new(RdbLimits { value_bytes_max: 1 << 20, split_above: u64::MAX });
+    let mut events = Vec::new();
+    for piece in pieces {
+        decoder.push(piece);
+        while let Some(event) = decoder.next().unwrap() {
+            events.push(format!("{event:?}"));
+        }
+    }
+    decoder.finish().unwrap();
+    events
+}
+
+#[test]
+fn every_file_survives_every_split() {
+    for (server, ..) in GOLDEN {
+        let rdb = read(&format!("{server}.rdb"));
+        let whole = events([&rdb[..]]);
+        assert!(whole.len() > 20, "{server}");
+        assert_eq!(events(rdb.chunks(1)), whole, "{server} byte by byte");
+        for cut in 0..=rdb.len() {
+            let (head, tail) = rdb.split_at(cut);
+            assert_eq!(events([head, tail]), whole, "{server} cut at {cut}");
+        }
+    }
+}
+
+/// Which values come in parts depends on the pieces; what they hold does not.
+#[test]
+fn values_in_parts_survive_every_split_of_every_file() {
+    for (server, ..) in GOLDEN {
+        let rdb = read(&format!("{server}.rdb"));
+        let mut wholes = BTreeMap::new();
+        for cut in 0..=rdb.len() {
+            let (head, tail) = rdb.split_at(cut);
+            for (key, value) in values([head, tail], 20) {
+                let known = wholes.entry(key).or_insert_with(|| value.clone());
+                assert_eq!(*known, value, "{server} cut at {cut}");
+            }
+        }
+        let byte_by_byte = values(rdb.chunks(1), 20);
+        assert_eq!(byte_by_byte.len(), wholes.len(), "{server}");
+        assert!(byte_by_byte.iter().all(|(key, value)| wholes.get(key) == Some(value)), "{server}");
+    }
+}
+
+/// Each key with its value, whole or in parts.
+fn values<'a>(
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+    split_above: u64,
+) -> Vec<((u32, Vec<u8>), Vec<u8>)> {
+    let mut decoder = RdbDecoder::new(RdbLimits { value_bytes_max: 1 << 20, split_above });
+    let (mut values, mut db) = (Vec::new(), 0);
+    for piece in pieces {
+        decoder.push(piece);
+        while let Some(event) = decoder.next().unwrap() {
+            match event {
+                RdbEvent::SelectDb(selected) => db = selected,
+                RdbEvent::Entry(entry) => {
+                    values.push(((db, entry.key.to_vec()), entry.value.to_vec()));
+                }
+                RdbEvent::LargeBegin { key, .. } => values.push(((db, key.to_vec()), Vec::new())),
+                RdbEvent::LargePart(part) => values.last_mut().unwrap().1.extend_from_slice(part),
+                _ => {}
+            }
+        }
+    }
+    decoder.finish().unwrap();
+    values
+}
+
 #[test]
 fn module_values_name_their_module() {
     let mut names = Vec::new();

@@ -63,7 +63,7 @@ impl Shape {
             (22, Family::Redis) => Self::Expiring(Expiry::Absolute),
             (22, Family::Valkey) => Self::Expiring(Expiry::Behind),
             (24, Family::Redis) => Self::Expiring(Expiry::Relative),
-            (25, Family::Redis) => {
+            (23 | 25, Family::Redis) => {
                 Self::Packed { kind: Kind::Hash, format: Packed::Listpack, has_expiry: true }
             }
             (26, Family::Redis) => Self::Stream(4),
