@@ -15,6 +15,7 @@ mod pair;
 mod refusal;
 mod release;
 mod secrets;
+mod stream;
 mod told;
 mod values;
 mod versions;
