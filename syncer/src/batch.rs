@@ -3,18 +3,20 @@
 //! The order of units is the source's (Invariant 14), a unit is never split (Promise 3), and a refused command is
 //! led back to its unit.
 
-use std::collections::BTreeSet;
-
 use crate::{
     decode::UnitSpan,
     expiry::{ExpiryArgument, expiry},
     filter::{Verdict, judge},
-    grace::Grace,
     position::{DbIndex, Offset},
+    rdb::support::Unsupported,
     resp::{RespError, command::Command, encode},
     route::Route,
+    terms::{Question, Terms},
+    translate::{Form, MISSING, Output, Presence, Rule},
 };
 
+/// Most commands have no more words.
+const FEW_WORDS: usize = 16;
 /// What an emptied batch keeps of its memory.
 const BYTES_KEPT: usize = 4 << 20;
 
@@ -42,8 +44,8 @@ pub struct BatchedUnit {
 pub struct BatchCounts {
     /// Commands forwarded.
     pub commands: u64,
-    /// Commands dropped because they are ours.
-    pub reserved: u64,
+    /// Commands dropped: they are ours, or the target has no use for them.
+    pub dropped: u64,
     /// Commands that carry a time of expiry.
     pub expiring: u64,
 }
@@ -75,10 +77,20 @@ pub enum UnitRefusal {
         /// What a human can do.
         remedy: &'static str,
     },
-    /// It was not asked yet whether the target has this database. A SELECT of one that it lacks fails only within
-    /// EXEC (seen on 6.2 and 7.0), and what follows it would be applied to the database before.
-    #[error("the target may lack database {0}")]
-    UnknownToTarget(DbIndex),
+    /// The target cannot take a command of it in any form.
+    #[error("{command}: {}", .why.reason)]
+    Unsupported {
+        /// The command's name.
+        command: String,
+        /// Why, and what helps.
+        why: Unsupported,
+    },
+    /// Something must be asked before the unit can be judged.
+    #[error("not asked yet: {0:?}")]
+    Unasked(Question),
+    /// The target has no such database.
+    #[error("the target has no database {0}")]
+    NoDatabase(DbIndex),
     /// The database is not known: no SELECT came since the stream's start.
     #[error("a command before the first SELECT of a stream whose database is not known")]
     UnknownDatabase,
@@ -163,22 +175,20 @@ impl Batch {
 #[derive(Debug)]
 pub struct Assembler {
     db: Option<DbIndex>,
-    /// Databases that the target is known to have.
-    databases: BTreeSet<DbIndex>,
-    grace: Grace,
+    /// What is known of the target, and how its data are to be.
+    terms: Terms,
     command: Command,
 }
 
 impl Assembler {
-    /// Starts behind a position whose database is known, or not (`None`). Times of expiry get the grace.
-    pub fn new(db: Option<DbIndex>, grace: Grace) -> Self {
-        let databases = BTreeSet::from([Route::RECORD_DB]);
-        Self { db, databases, grace, command: Command::default() }
+    /// Starts behind a position whose database is known, or not (`None`).
+    pub fn new(db: Option<DbIndex>, terms: Terms) -> Self {
+        Self { db, terms, command: Command::default() }
     }
 
-    /// The target has this database.
-    pub fn allow(&mut self, db: DbIndex) {
-        self.databases.insert(db);
+    /// What is known of the target; answers to questions are put here.
+    pub fn terms(&mut self) -> &mut Terms {
+        &mut self.terms
     }
 
     /// Adds a unit. On a refusal the batch is as it was before, and so is the assembler.
@@ -281,40 +291,109 @@ impl Assembler {
                 return Ok(());
             }
             Verdict::Reserved => {
-                batch.counts.reserved += 1;
+                batch.counts.dropped += 1;
                 return Ok(());
             }
             Verdict::Refuse { what, remedy } => return Err(UnitRefusal::Refused { what, remedy }),
             verdict @ (Verdict::Forward | Verdict::ForwardWithout(_)) => {
-                let db = self.db.ok_or(UnitRefusal::UnknownDatabase)?;
-                if !self.databases.contains(&db) {
-                    return Err(UnitRefusal::UnknownToTarget(db));
-                }
-                batch.select(db);
-                let expiry = expiry(&self.command, buf);
-                batch.counts.expiring += u64::from(expiry.is_some());
-                let shifted = expiry.and_then(|expiry| self.shifted(buf, expiry));
-                match verdict {
-                    Verdict::ForwardWithout(left_out) => {
-                        self.rewrite(batch, buf, &left_out, shifted);
-                    }
-                    // An inline command: inside a pipeline it is sent in the usual form.
-                    _ if shifted.is_some() || bytes.first() != Some(&b'*') => {
-                        self.rewrite(batch, buf, &[], shifted);
-                    }
-                    _ => batch.bytes.extend_from_slice(bytes),
+                let left_out = match verdict {
+                    Verdict::ForwardWithout(left_out) => left_out,
+                    _ => Vec::new(),
+                };
+                self.forward(batch, buf, bytes, &left_out)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn forward(
+        &self,
+        batch: &mut Batch,
+        buf: &[u8],
+        bytes: &[u8],
+        left_out: &[usize],
+    ) -> Result<(), UnitRefusal> {
+        let db = self.db.ok_or(UnitRefusal::UnknownDatabase)?;
+        self.terms.check_databases(db, &self.command, buf)?;
+        let name = self.command.name(buf);
+        let Rule { translator, presence } = self.terms.known.rule(name);
+        batch.select(db);
+        let expiry = expiry(&self.command, buf);
+        batch.counts.expiring += u64::from(expiry.is_some());
+        let shifted = expiry.and_then(|expiry| self.shifted(buf, expiry));
+        let form = match translator {
+            Some((from, translator)) if self.command.argument_count() >= from => {
+                let mut out = Output::new(&mut batch.bytes, &self.terms.target, self.terms.grace);
+                let form = self
+                    .with_words(buf, left_out, shifted, |words| translator(words, &mut out))
+                    .map_err(|why| unsupported(name, why))?;
+                batch.command_count += out.count;
+                form
+            }
+            _ => Form::Same,
+        };
+        if form == Form::Same {
+            match presence {
+                Presence::Known => {}
+                Presence::Missing => return Err(unsupported(name, MISSING)),
+                Presence::Unasked => {
+                    return Err(UnitRefusal::Unasked(Question::Command(name.to_vec())));
                 }
             }
         }
-        batch.command_count += 1;
+        match form {
+            Form::Written => {}
+            Form::Dropped => {
+                batch.counts.dropped += 1;
+                return Ok(());
+            }
+            Form::Same => {
+                // An inline command: inside a pipeline it is sent in the usual form.
+                let is_inline = bytes.first() != Some(&b'*');
+                match shifted.is_some() || is_inline || !left_out.is_empty() {
+                    true => self.rewrite(batch, buf, left_out, shifted),
+                    false => batch.bytes.extend_from_slice(bytes),
+                }
+                batch.command_count += 1;
+            }
+        }
         batch.counts.commands += 1;
         Ok(())
+    }
+
+    /// The command's words as they are to be sent. Few words cost no allocation.
+    fn with_words<R>(
+        &self,
+        buf: &[u8],
+        left_out: &[usize],
+        shifted: Option<(usize, i64)>,
+        run: impl FnOnce(&[&[u8]]) -> R,
+    ) -> R {
+        let mut digits = itoa::Buffer::new();
+        let (at, time) = match shifted {
+            Some((at, time)) => (at, digits.format(time).as_bytes()),
+            None => (usize::MAX, &b""[..]),
+        };
+        let count = self.command.argument_count();
+        let words = (0..count).filter(|index| !left_out.contains(index)).map(|index| {
+            if index == at { time } else { self.command.argument(buf, index).unwrap_or_default() }
+        });
+        if count > FEW_WORDS {
+            return run(&words.collect::<Vec<_>>());
+        }
+        let mut few = [&b""[..]; FEW_WORDS];
+        let mut used = 0;
+        for word in words {
+            few[used] = word;
+            used += 1;
+        }
+        run(&few[..used])
     }
 
     /// The argument that states the time of expiry, and the time with the grace (Promise 6). `None`: it stays as it is.
     fn shifted(&self, buf: &[u8], expiry: ExpiryArgument) -> Option<(usize, i64)> {
         let text = self.command.argument(buf, expiry.index)?;
-        Some((expiry.index, self.grace.shift_text(text, expiry.unit)?))
+        Some((expiry.index, self.terms.grace.shift_text(text, expiry.unit)?))
     }
 
     fn rewrite(
@@ -338,12 +417,24 @@ impl Assembler {
     }
 }
 
+fn unsupported(name: &[u8], why: Unsupported) -> UnitRefusal {
+    // A name is as long as the source took it, and no secret; what is odd in it is not for a log.
+    let command = name.iter().take(40).map(|byte| match byte {
+        b'!'..=b'~' => char::from(*byte).to_ascii_uppercase(),
+        _ => '?',
+    });
+    UnitRefusal::Unsupported { command: command.collect(), why }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::decode::UnitDecoder;
+    use crate::{
+        decode::UnitDecoder, grace::Grace, rdb::value::Family, target::examine::Capabilities,
+        translate::Known,
+    };
 
     fn text(batch: &Batch) -> Vec<String> {
         let mut command = Command::default();
@@ -365,8 +456,11 @@ mod tests {
         for command in commands {
             encode::command(decoder.input(), command);
         }
-        let mut assembler = Assembler::new(None, Grace::new(Duration::from_secs(60)));
-        assembler.allow(DbIndex(2));
+        let target = Capabilities::for_tests(Family::Redis, 12);
+        let grace = Grace::new(Duration::from_secs(60));
+        let mut terms = Terms::new(target, Known::new(&target, false), grace);
+        terms.allow(DbIndex(2));
+        let mut assembler = Assembler::new(None, terms);
         let mut batch = Batch::default();
         while let Some(unit) = decoder.next_unit().unwrap() {
             if let Err(refusal) = assembler.add(&mut batch, decoder.buffer(), &unit) {
@@ -427,8 +521,8 @@ mod tests {
             &["SETEX", "k", "10", "v"],
             &["EXEC"],
             &["HPEXPIREAT", "h", "1000", "FIELDS", "1", "f"],
-            &["RESTORE", "k", "1000", "x", "ABSTTL"],
-            &["RESTORE", "k", "0", "x"],
+            &["RESTORE", "k", "1000", "\0\u{1}v\u{b}\0\0\0\0\0\0\0\0\0", "ABSTTL"],
+            &["RESTORE", "k", "0", "\0\u{1}v\u{b}\0\0\0\0\0\0\0\0\0"],
             &["PEXPIREAT", "k", "281474976710654"],
         ]);
         assert_eq!(refusal, None);
@@ -441,8 +535,9 @@ mod tests {
                 "EXPIRE k 70",
                 "SETEX k 70 v",
                 "HPEXPIREAT h 61000 FIELDS 1 f",
-                "RESTORE k 61000 x ABSTTL",
-                "RESTORE k 0 x",
+                "SET k v",
+                "PEXPIREAT k 61000",
+                "SET k v",
                 "PEXPIREAT k 281474976710654",
             ]
         );
@@ -468,7 +563,7 @@ mod tests {
     #[test]
     fn a_command_for_a_database_that_the_target_may_lack_is_held_back() {
         let (batch, refusal) = assemble(&[&["SELECT", "9"], &["SET", "a", "1"]]);
-        assert_eq!(refusal, Some(UnitRefusal::UnknownToTarget(DbIndex(9))));
+        assert_eq!(refusal, Some(UnitRefusal::Unasked(Question::Database(DbIndex(9)))));
         assert!(!batch.has_commands());
     }
 

@@ -35,7 +35,9 @@ pub mod decode;
 pub mod keys;
 pub mod expiry;
 pub mod filter;
+pub mod translate;
 pub mod route;
+pub mod terms;
 pub mod batch;
 pub mod record;
 

@@ -6,12 +6,14 @@
 pub mod error;
 pub mod examine;
 pub mod guarded;
+pub mod knows;
 pub mod key_set;
 pub mod way;
 
 pub mod commands;
 pub mod restore;
 pub mod temporary;
+pub mod whole;
 
 pub mod sweep;
 pub mod take_over;

@@ -16,6 +16,7 @@ mod pair;
 mod refusal;
 mod release;
 mod secrets;
+mod stream;
 mod told;
 mod values;
 mod versions;

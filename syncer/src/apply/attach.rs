@@ -1,6 +1,6 @@
 //! From nothing to a connection that may write: found, checked, taken over, read.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::watch, time::Instant};
 
@@ -13,7 +13,6 @@ use crate::{
     position::DbIndex,
     record::{CopyPhase, Record, StreamPosition},
     resp::encode,
-    route::Route,
     sentinel::{
         follow::Resolution,
         role::{Role, check_role},
@@ -24,8 +23,10 @@ use crate::{
         error::{TargetError, is_passing},
         examine::{Capabilities, capabilities, foreign_keys},
         guarded::{Expected, GuardedConnection, Outcome},
+        knows::known_commands,
         take_over::take_over,
     },
+    terms::Terms,
 };
 
 /// A foreign owner whose sign of life has not changed for so long is displaced (Promise 7).
@@ -53,8 +54,8 @@ pub(super) struct Attached {
     pub(super) capabilities: Capabilities,
     /// Wakes when the spool has changed.
     pub(super) spool_progress: watch::Receiver<SpoolProgress>,
-    /// Databases that the target is known to have.
-    pub(super) databases: BTreeSet<DbIndex>,
+    /// On what terms the stream goes to it.
+    pub(super) terms: Terms,
     /// Keys per database that are not ours; known once they were looked for.
     foreign: Vec<(DbIndex, u64)>,
 }
@@ -74,13 +75,13 @@ impl Attached {
     /// Whether the target has a database. Asked outside of any MULTI: within one, a SELECT that fails lets what
     /// follows it run in the database before (seen on 6.2 and 7.0).
     pub(super) async fn has_database(&mut self, db: DbIndex) -> Result<bool, TargetError> {
-        if self.databases.contains(&db) {
+        if self.terms.has_database(db) {
             return Ok(true);
         }
         match self.reader.call(&["SELECT", &db.to_string()]).await {
             Ok(_) => {
                 self.reader.call(&["SELECT", "0"]).await?;
-                self.databases.insert(db);
+                self.terms.allow(db);
                 Ok(true)
             }
             Err(ConnectionError::Refused { error, .. }) if !is_passing(&error) => Ok(false),
@@ -128,7 +129,8 @@ impl Applier {
             };
         self.rival = None;
         self.claim.may_displace = false;
-        let reader = Connection::open(&peer, credentials.as_ref(), &link.names.reader).await?;
+        let mut reader = Connection::open(&peer, credentials.as_ref(), &link.names.reader).await?;
+        let known = known_commands(&mut reader, &capabilities).await?;
         link.state.set_address(End::Target, &peer.address);
         if let Some(term) = self.claim.term {
             link.state.set_owner(term, &self.claim.nonce);
@@ -145,7 +147,7 @@ impl Applier {
             record,
             capabilities,
             spool_progress: link.spool.subscribe(),
-            databases: BTreeSet::from([Route::RECORD_DB]),
+            terms: Terms::new(capabilities, known, link.config().grace),
             foreign: Vec::new(),
         };
         self.settle(&mut attached).await?;

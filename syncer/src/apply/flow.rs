@@ -1,14 +1,12 @@
 //! From the spool to batches: read, decode, filter, route, gather. Never waits; what is not there yet is not there.
 
-use std::collections::BTreeSet;
-
 use crate::{
     batch::{Assembler, Batch, UnitRefusal},
     decode::{UnitDecoder, UnitSpan},
-    grace::Grace,
-    position::{DbIndex, Offset},
+    position::Offset,
     record::StreamPosition,
     spool::{CopyId, RangeId, Spool, SpoolError, StreamReader},
+    terms::{Question, Terms},
 };
 
 /// A batch that holds so many bytes goes: EXEC of one blocks the target for about 2 ms.
@@ -27,8 +25,8 @@ pub(super) enum Filled {
     Full,
     /// The spool has no more now.
     CaughtUp,
-    /// The next unit needs a database that was not asked for yet; what is before it is in the batch.
-    NeedsDatabase(DbIndex),
+    /// The next unit waits for an answer of the target; what is before it is in the batch.
+    Asks(Question),
     /// The next unit cannot be applied; what is before it is in the batch.
     Refused(Offset, UnitRefusal),
 }
@@ -54,17 +52,14 @@ impl Flow {
         spool: &Spool,
         from: StreamPosition,
         copy_id: CopyId,
-        databases: &BTreeSet<DbIndex>,
-        grace: Grace,
+        terms: Terms,
         skip: Option<Offset>,
     ) -> Option<Self> {
         let range = spool.find_range(from.position).filter(|range| range.copy_id == copy_id)?;
-        let mut assembler = Assembler::new(from.db, grace);
-        databases.iter().for_each(|db| assembler.allow(*db));
         Some(Self {
             reader: spool.reader_at(from.position)?,
             decoder: UnitDecoder::new(from.position.offset),
-            assembler,
+            assembler: Assembler::new(from.db, terms),
             skip,
             pending: None,
             range: range.id,
@@ -77,9 +72,9 @@ impl Flow {
         spool.live_range().is_some_and(|range| range.id == self.range)
     }
 
-    /// The target has this database.
-    pub(super) fn allow(&mut self, db: DbIndex) {
-        self.assembler.allow(db);
+    /// What is known of the target; answers are put here.
+    pub(super) fn terms(&mut self) -> &mut Terms {
+        self.assembler.terms()
     }
 
     /// Adds units until the batch is full or no more are there. `SpoolError::Stale`: the spool was cut, and nothing
@@ -103,9 +98,9 @@ impl Flow {
                 };
                 match added {
                     Ok(()) => {}
-                    Err(UnitRefusal::UnknownToTarget(db)) => {
+                    Err(UnitRefusal::Unasked(question)) => {
                         self.pending = Some(unit);
-                        return Ok(Filled::NeedsDatabase(db));
+                        return Ok(Filled::Asks(question));
                     }
                     Err(refusal) => return Ok(self.refuse(unit.end, refusal)),
                 }
@@ -130,7 +125,7 @@ impl Flow {
         Filled::Refused(end, refusal)
     }
 
-    /// The same for the unit that waits for its database.
+    /// The same for the unit that waits for an answer.
     pub(super) fn refuse_pending(&mut self, refusal: UnitRefusal) {
         if let Some(unit) = self.pending.take() {
             self.refuse(unit.end, refusal);

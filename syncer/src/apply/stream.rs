@@ -14,12 +14,16 @@ use crate::{
     batch::{Batch, UnitRefusal},
     contract::{HaltReason, Phase},
     link::Goal,
-    position::{DbIndex, Offset, ReplId},
+    position::{Offset, ReplId},
     record::{Consent, Record},
     release::Decision,
     spool::{SpoolError, SpoolProgress},
     state::HaltDetails,
-    target::error::{TargetError, without_arguments},
+    target::{
+        error::{TargetError, without_arguments},
+        knows::knows,
+    },
+    terms::Question,
 };
 
 /// Of the time for an orderly end this part may go into applying what is spooled; the rest is for the last words.
@@ -79,16 +83,14 @@ impl Applier {
                 let limit = self.link.config().drain.mul_f64(DRAIN_SHARE);
                 let deadline =
                     *streaming.drain_deadline.get_or_insert_with(|| Instant::now() + limit);
-                if !matches!(filled, Filled::Full | Filled::NeedsDatabase(_))
-                    || Instant::now() > deadline
-                {
+                if !matches!(filled, Filled::Full | Filled::Asks(_)) || Instant::now() > deadline {
                     return self.end_stream(attached).await;
                 }
             }
             match filled {
                 Filled::Full => {}
-                Filled::NeedsDatabase(db) => {
-                    self.ask_for_database(attached, &mut streaming.flow, db).await?;
+                Filled::Asks(question) => {
+                    ask(attached, &mut streaming.flow, question).await?;
                 }
                 Filled::Refused(end, refusal) => {
                     self.halt_unit(attached, end, refusal).await?;
@@ -142,9 +144,8 @@ impl Applier {
             Some(Consent::SkipUnit(end)) => Some(Offset(end)),
             _ => None,
         };
-        let grace = self.link.config().grace;
         let gathered = *attached.spool_progress.borrow_and_update();
-        let Some(flow) = Flow::open(spool, from, record.copy_id, &attached.databases, grace, skip)
+        let Some(flow) = Flow::open(spool, from, record.copy_id, attached.terms.clone(), skip)
         else {
             return Ok(None);
         };
@@ -221,26 +222,6 @@ impl Applier {
         self.link.spool.find_range(position)?.lineage.last().map(|entry| entry.replid)
     }
 
-    /// Asks whether the target has a database before the first command for it is sent.
-    async fn ask_for_database(
-        &mut self,
-        attached: &mut Attached,
-        flow: &mut Flow,
-        db: DbIndex,
-    ) -> Result<(), TargetError> {
-        match attached.has_database(db).await? {
-            true => flow.allow(db),
-            false => {
-                let refusal = UnitRefusal::Refused {
-                    what: "the target has no such database",
-                    remedy: "raise `databases` in the target's configuration",
-                };
-                flow.refuse_pending(refusal);
-            }
-        }
-        Ok(())
-    }
-
     async fn halt_at(
         &mut self,
         attached: &mut Attached,
@@ -295,15 +276,26 @@ impl Applier {
                     "{remedy}; then release with {retry}, with {skip} to go on without it, or with {copy}"
                 ),
             ),
+            UnitRefusal::Unsupported { why, .. } => (
+                HaltReason::UnsupportedCommand,
+                format!(
+                    "{}; then release with {retry}, with {skip} to go on without it, or with {copy}",
+                    why.remedy
+                ),
+            ),
+            UnitRefusal::NoDatabase(_) => (
+                HaltReason::UnsupportedCommand,
+                format!(
+                    "raise `databases` in the target's configuration; then release with {retry}, with {skip} to go on without it, or with {copy}"
+                ),
+            ),
             UnitRefusal::TooLarge(_) => (
                 HaltReason::UnitTooLarge,
                 format!(
                     "make the source's transactions and values smaller, then release with {copy}"
                 ),
             ),
-            UnitRefusal::UnknownDatabase
-            | UnitRefusal::UnknownToTarget(_)
-            | UnitRefusal::Corrupt(_) => (
+            UnitRefusal::UnknownDatabase | UnitRefusal::Unasked(_) | UnitRefusal::Corrupt(_) => (
                 HaltReason::CorruptStream,
                 format!(
                     "release with {copy}; if it comes back, report it with the source's version"
@@ -345,6 +337,28 @@ impl Streaming {
     fn is_cut(&self, attached: &Attached) -> bool {
         attached.spool_progress.borrow().generation != self.gathered.generation
     }
+}
+
+/// Gets the answer that the next unit waits for.
+async fn ask(
+    attached: &mut Attached,
+    flow: &mut Flow,
+    question: Question,
+) -> Result<(), TargetError> {
+    match question {
+        Question::Database(db) => match attached.has_database(db).await? {
+            true => flow.terms().allow(db),
+            false => flow.refuse_pending(UnitRefusal::NoDatabase(db)),
+        },
+        Question::Command(name) => {
+            match knows(&mut attached.reader, &name).await? {
+                Some(is_known) => attached.terms.known.learn(&name, is_known),
+                None => attached.terms.known.stop_asking(),
+            }
+            flow.terms().known = attached.terms.known.clone();
+        }
+    }
+    Ok(())
 }
 
 /// Whether the record is to be written without data: at once for a new replid, when idle to make it clean.

@@ -81,7 +81,7 @@ impl Applier {
                 let state = &self.link.state.counts;
                 state.units_applied.add(units);
                 state.commands_applied.add(counts.commands);
-                state.commands_filtered.add(counts.reserved);
+                state.commands_filtered.add(counts.dropped);
                 state.expiring_commands.add(counts.expiring);
                 state.batches.add(u64::from(data_commands > 0));
                 self.target_took_a_write();

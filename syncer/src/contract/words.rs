@@ -186,9 +186,9 @@ words! {
         /// target names the key. Do what the remedy says, then release with `--copy-again`; or let copies leave such keys
         /// out (`fullCopy.onUnsupported: Skip`).
         UnsupportedValue,
-        /// The stream holds a command that this version cannot carry over safely (such as `SWAPDB` with
-        /// database 0, where the record lives). Release with `--copy-again`, or skip it knowingly with
-        /// `--skip-unit OFFSET`.
+        /// The stream holds a command that the target does not know and that nothing else says exactly, or that
+        /// this version cannot carry over safely (such as `SWAPDB` with database 0, where the record lives).
+        /// Release with `--copy-again`, or skip it knowingly with `--skip-unit OFFSET`.
         UnsupportedCommand,
         /// One unit of the source is larger than what the syncer may hold in memory. Make the source's
         /// transactions and values smaller, then release with `--copy-again`.

@@ -13,11 +13,45 @@ use crate::{
 /// A target with more keys than this is not empty, whatever they are called.
 const RESERVED_KEYS_LOOKED_AT_MAX: u64 = 10_000;
 
+/// Major, minor, patch.
+pub type Version = (u32, u32, u32);
+
+/// From which versions on a server has something. Every Valkey has what Redis 7.2 had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Since {
+    /// Of Redis.
+    pub redis: Version,
+    /// Of Valkey.
+    pub valkey: Version,
+}
+
+impl Since {
+    /// No version has it.
+    pub const NEVER: Version = (u32::MAX, 0, 0);
+
+    /// Of Redis 7.2 or older: every Valkey has it.
+    pub const fn redis(major: u32, minor: u32) -> Self {
+        Self { redis: (major, minor, 0), valkey: (0, 0, 0) }
+    }
+
+    /// Of both families, after they parted.
+    pub const fn both(redis: Version, valkey: Version) -> Self {
+        Self { redis, valkey }
+    }
+
+    /// Of neither.
+    pub const fn never() -> Self {
+        Self { redis: Self::NEVER, valkey: Self::NEVER }
+    }
+}
+
 /// What a target can take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities {
     /// Whose RDB types it understands.
     pub family: Family,
+    /// The server's own version: Valkey's, where it is one.
+    pub version: Version,
     /// The label that RESTORE payloads must have: the RDB version of its own DUMP.
     pub rdb_version: u16,
     /// `SET … PXAT` exists (6.2 and newer).
@@ -36,6 +70,14 @@ const BULK_BYTES_MAX: u64 = 512 << 20;
 const QUERY_SLACK: u64 = 2 << 20;
 
 impl Capabilities {
+    /// Whether the server's version is at least one of these.
+    pub fn has(&self, since: Since) -> bool {
+        match self.family {
+            Family::Redis => self.version >= since.redis,
+            Family::Valkey => self.version >= since.valkey,
+        }
+    }
+
     /// UNLINK exists: freeing a large value holds nobody up (4.0).
     pub fn has_unlink(&self) -> bool {
         self.rdb_version >= 8
@@ -71,8 +113,20 @@ impl Capabilities {
 
     #[cfg(test)]
     pub(crate) fn for_tests(family: Family, rdb_version: u16) -> Self {
+        let version = match (family, rdb_version) {
+            (Family::Valkey, ..80) => (8, 1, 8),
+            (Family::Valkey, _) => (9, 1, 2),
+            (Family::Redis, ..=6) => (2, 8, 19),
+            (Family::Redis, 7) => (3, 2, 0),
+            (Family::Redis, 8) => (4, 0, 0),
+            (Family::Redis, 9) => (6, 2, 5),
+            (Family::Redis, 10) => (7, 0, 15),
+            (Family::Redis, 11) => (7, 2, 4),
+            (Family::Redis, _) => (8, 2, 3),
+        };
         Self {
             family,
+            version,
             rdb_version,
             has_set_pxat: rdb_version >= 9,
             has_absttl: rdb_version >= 9,
@@ -178,6 +232,7 @@ fn parse_capabilities(info: &str) -> Option<Capabilities> {
         let family = Family::Valkey;
         return Some(Capabilities {
             family,
+            version,
             rdb_version,
             has_set_pxat: true,
             has_absttl: true,
@@ -201,6 +256,7 @@ fn parse_capabilities(info: &str) -> Option<Capabilities> {
     };
     Some(Capabilities {
         family: Family::Redis,
+        version,
         rdb_version,
         has_set_pxat: version >= (6, 2, 0),
         has_absttl: version >= (5, 0, 0),

@@ -326,6 +326,7 @@ mod tests {
 
     const TARGET: Capabilities = Capabilities {
         family: Family::Redis,
+        version: (7, 0, 15),
         rdb_version: 10,
         has_set_pxat: true,
         has_absttl: true,

@@ -39,14 +39,17 @@ pub fn by_commands(
         return Err(None);
     }
     match value_type.kind() {
-        Some(Kind::Stream) if !target.has_streams() => Err(Some(Unsupported {
-            reason: "the target has no streams (they came with Redis 5.0)",
-            remedy: "use a target of Redis 5.0 or newer, or delete the streams at the source",
-        })),
+        Some(Kind::Stream) if !target.has_streams() => Err(Some(NO_STREAMS)),
         Some(_) => Ok(Way::Commands),
         None => Err(None),
     }
 }
+
+/// Of a stream where there are none.
+pub const NO_STREAMS: Unsupported = Unsupported {
+    reason: "the target has no streams (they came with Redis 5.0)",
+    remedy: "use a target of Redis 5.0 or newer, or delete the streams at the source",
+};
 
 /// Of a field whose expiry the target has no command for.
 pub const NO_FIELD_EXPIRY: Unsupported = Unsupported {

@@ -14,7 +14,6 @@ use crate::{
     position::DbIndex,
     rdb::{
         elements::{ValueDecoder, ValueError},
-        event::RdbEntry,
         support::Unsupported,
         value::ValueType,
     },
@@ -23,11 +22,10 @@ use crate::{
         examine::Capabilities,
         restore::{EntryRefusal, RestoreBatch},
         temporary::{part_key, parts_key},
+        whole::{ELEMENT_BYTES_MAX, NOT_DECODED},
     },
 };
 
-/// The largest element that is held whole; the most that a server's default lets a command carry.
-const ELEMENT_BYTES_MAX: u64 = 512 << 20;
 /// A value of so many bytes is built in one EXEC. Compressed ones may be 88 times as long when they are written.
 pub(super) const WHOLE_BYTES_MAX: usize = 64 << 10;
 /// What stands in the target beside the data.
@@ -79,11 +77,6 @@ pub(super) struct Wanted<'a> {
     pub(super) expire_at_ms: Option<i64>,
     pub(super) grace: Grace,
 }
-
-const NOT_DECODED: Unsupported = Unsupported {
-    reason: "values of this type go as they are or not at all, and this one is too large for that",
-    remedy: "raise proto-max-bulk-len at the target, or make the value smaller at the source",
-};
 
 impl Building {
     /// Begins a value in an empty batch.
@@ -197,31 +190,6 @@ impl Building {
     fn field(&self) -> String {
         format!("{} {}", self.db, self.temporary)
     }
-}
-
-/// Builds a small value under its own name, in the batch's one EXEC.
-pub(super) fn build_whole(
-    batch: &mut RestoreBatch,
-    db: DbIndex,
-    entry: &RdbEntry<'_>,
-    target: &Capabilities,
-    grace: Grace,
-) -> Result<(), EntryRefusal> {
-    let mut decoder = ValueDecoder::new(entry.value_type, ELEMENT_BYTES_MAX).ok_or(NOT_DECODED)?;
-    let name = entry.value_type.name();
-    let mut writer = ValueWriter::new(entry.key, name, *target, grace);
-    batch.select(db);
-    batch.remove(entry.key, target, name);
-    decoder.push(entry.value);
-    while let Some(element) = decoder.next().map_err(EntryRefusal::Value)? {
-        writer.add(&element, batch)?;
-    }
-    decoder.finish().map_err(EntryRefusal::Value)?;
-    writer.flush(batch);
-    if let Some(at) = later(grace, entry.expire_at_ms) {
-        batch.expire(entry.key, at, name);
-    }
-    Ok(())
 }
 
 /// When the key expires at the target (Promise 6).

@@ -1,11 +1,6 @@
 //! What is read of the RDB: its keys go into batches, what cannot be sent is refused with a remedy.
 
-use super::{
-    SPLIT_ABOVE,
-    building::{WHOLE_BYTES_MAX, build_whole},
-    left_out::LeftOut,
-    stop::Stop,
-};
+use super::{SPLIT_ABOVE, building::WHOLE_BYTES_MAX, left_out::LeftOut, stop::Stop};
 use crate::{
     apply::attach::Attached,
     contract::HaltReason,
@@ -25,8 +20,9 @@ use crate::{
         error::TargetError,
         examine::Capabilities,
         key_set::KeySetBuilder,
-        restore::{EntryRefusal, RestoreBatch, has_known_backlens},
-        way::{UNCERTAIN_BACKLENS, Way, by_commands, way},
+        restore::{EntryRefusal, RestoreBatch},
+        way::{Way, by_commands},
+        whole::{build_whole, way_of},
     },
 };
 
@@ -239,10 +235,9 @@ impl Copied {
 
     /// The cheapest way that the target takes, by type and size.
     fn way(&mut self, entry: &RdbEntry<'_>, target: &Capabilities) -> Result<Way, EntryRefusal> {
-        let way = way(entry.value_type, target)?;
-        if way == Way::Verbatim && !has_known_backlens(entry, target, &mut self.scratch)? {
-            return by_commands(entry.value_type, target)
-                .map_err(|found| found.unwrap_or(UNCERTAIN_BACKLENS).into());
+        let way = way_of(entry, target, &mut self.scratch)?;
+        if way == Way::Commands {
+            return Ok(way);
         }
         let is_fit = match entry.string_len() {
             // Compressed it may be small.
