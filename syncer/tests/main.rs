@@ -15,6 +15,7 @@ mod pair;
 mod refusal;
 mod release;
 mod secrets;
+mod tls;
 mod told;
 mod values;
 mod versions;
