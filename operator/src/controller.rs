@@ -2,6 +2,7 @@
 //! back by a trigger or by the time that each pass returns.
 
 pub mod dereference;
+pub mod tls_secrets;
 pub mod validate;
 pub mod nodes;
 pub mod observe;
@@ -179,7 +180,7 @@ async fn dereference(
     let reference = &ObjectRef::from_obj(object);
     let waits =
         view.report.iter().flat_map(|report| report.waits.iter().chain(&report.waiting_for));
-    let is_refused = waits.into_iter().any(|wait| wait.reason.is_refused_password())
+    let is_refused = waits.into_iter().any(|wait| wait.reason.is_refused_secret())
         || object.spec.sites.iter().any(|site| ctx.watches.site(reference, &site.name).is_refused);
     let namespace = object.namespace().unwrap_or_default();
     Ok(dereference::dereference(&ctx.client, &ctx.secrets, &namespace, &object.spec, is_refused)
@@ -196,9 +197,8 @@ fn observe(
 ) -> Observed {
     let reference = &ObjectRef::from_obj(object);
     if let Some(sync) = sync {
-        let credentials =
-            [&sync.source, &sync.target].map(|site| validate::credentials(site, dereferenced));
-        ctx.watches.update(reference, sync, credentials);
+        let logins = [&sync.source, &sync.target].map(|site| validate::logins(site, dereferenced));
+        ctx.watches.update(reference, sync, logins);
     }
     let sites = match validate::flow(&object.spec) {
         Ok((source, target)) => {

@@ -7,6 +7,7 @@
 #![allow(unreachable_pub, reason = "KubeSchema derives a twin of each struct inside a function")]
 
 pub mod site;
+pub mod tls;
 pub mod pair;
 pub mod syncer;
 pub mod status;
@@ -28,6 +29,7 @@ pub use status::{
     PositionStatus, RedisSyncStatus, SiteRole, SiteStatus, SpoolStatus, WaitStatus,
 };
 pub use syncer::{AccessMode, StorageSpec, SyncerSpec, TemplateSpec};
+pub use tls::{CaSecretRef, CertificateSecretRef, TlsSpec};
 
 /// Keeps a Redis or Valkey deployment in a second site equal to the one in the first: copies everything once, then
 /// follows every write, through failovers at both ends. See the status for how far behind the second site is.

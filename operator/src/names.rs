@@ -48,6 +48,8 @@ pub const CONFIG_FILE: &str = "syncer.yaml";
 pub const AUTH_MOUNT: &str = "/etc/redissync/auth";
 /// The file in each of these directories.
 pub const PASSWORD_FILE: &str = "password";
+/// Beside it, a directory for each kind of servers that TLS is spoken with.
+pub const TLS_MOUNT: &str = "/etc/redissync/tls";
 /// The port of `/report`, `/metrics` and the probes.
 pub const HTTP_PORT: u16 = 9250;
 

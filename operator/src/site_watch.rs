@@ -20,7 +20,7 @@ use redissync_syncer::{
 };
 use tokio::{sync::watch, time::sleep};
 
-use crate::{controller::validate::SiteCredentials, crd::SiteSpec, task::Task, trigger::Trigger};
+use crate::{controller::validate::SiteLogins, crd::SiteSpec, task::Task, trigger::Trigger};
 
 /// The name of the operator's connections in `CLIENT LIST`.
 const CONNECTION_NAME: &str = "redissync-operator";
@@ -34,7 +34,8 @@ pub struct SiteView {
     pub master: Option<SiteMaster>,
     /// Why the present one is not known.
     pub problem: Option<String>,
-    /// It is not known because the sentinels, or the node, refuse the password that the operator has.
+    /// It is not known because the sentinels, or the node, refuse what the operator has from the Secrets, or are not trusted by
+    /// it.
     pub is_refused: bool,
 }
 
@@ -62,7 +63,7 @@ pub struct WatchedSite {
 #[derive(Debug)]
 pub struct SiteWatch {
     site: Mutex<WatchedSite>,
-    credentials: Arc<Mutex<SiteCredentials>>,
+    logins: Arc<Mutex<SiteLogins>>,
     target: watch::Sender<FollowTarget>,
     view: watch::Receiver<SiteView>,
     _task: Task,
@@ -73,11 +74,11 @@ impl SiteWatch {
     pub fn start(
         end: &'static str,
         site: WatchedSite,
-        credentials: SiteCredentials,
+        logins: SiteLogins,
         trigger: Trigger,
     ) -> Self {
-        let credentials = Arc::new(Mutex::new(credentials));
-        let (target, targets) = watch::channel(follow_target(&site, &credentials));
+        let logins = Arc::new(Mutex::new(logins));
+        let (target, targets) = watch::channel(follow_target(&site, &logins));
         let resolutions = Follower::start(FollowConfig {
             end: end.into(),
             connection_name: CONNECTION_NAME.to_owned(),
@@ -85,16 +86,16 @@ impl SiteWatch {
             poll_interval: POLL_INTERVAL,
         });
         let (views, view) = watch::channel(SiteView::default());
-        let task = Task::spawn(follow(resolutions, Node(Arc::clone(&credentials)), views, trigger));
-        Self { site: Mutex::new(site), credentials, target, view, _task: task }
+        let task = Task::spawn(follow(resolutions, Node(Arc::clone(&logins)), views, trigger));
+        Self { site: Mutex::new(site), logins, target, view, _task: task }
     }
 
-    /// Takes a changed spec and changed passwords over.
-    pub fn update(&self, site: WatchedSite, credentials: SiteCredentials) {
-        *lock(&self.credentials) = credentials;
+    /// Takes a changed spec and changed logins over.
+    pub fn update(&self, site: WatchedSite, logins: SiteLogins) {
+        *lock(&self.logins) = logins;
         let mut known = lock(&self.site);
         if *known != site {
-            self.target.send_replace(follow_target(&site, &self.credentials));
+            self.target.send_replace(follow_target(&site, &self.logins));
             *known = site;
         }
     }
@@ -111,17 +112,17 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 fn follow_target(
     WatchedSite { site, addresses }: &WatchedSite,
-    credentials: &Arc<Mutex<SiteCredentials>>,
+    logins: &Arc<Mutex<SiteLogins>>,
 ) -> FollowTarget {
     let addresses = addresses.clone();
     match (&site.standalone, &site.sentinel) {
         (_, Some(sentinel)) => {
-            let credentials = Arc::clone(credentials);
+            let logins = Arc::clone(logins);
             FollowTarget::Sentinel {
                 master_name: sentinel.master_name.clone(),
                 endpoints: sentinel.endpoints.clone(),
-                // Asked for at each connect: a rotated password counts at once.
-                auth: Arc::new(move || Ok(lock(&credentials).sentinel.clone())),
+                // Asked for at each connect: a rotated password or certificate counts at once.
+                login: Arc::new(move || Ok(lock(&logins).sentinel.clone())),
                 addresses,
             }
         }
@@ -139,12 +140,12 @@ trait Ask: Send + 'static {
 }
 
 /// The node itself, with the passwords of the moment.
-struct Node(Arc<Mutex<SiteCredentials>>);
+struct Node(Arc<Mutex<SiteLogins>>);
 
 impl Ask for Node {
     async fn ask(&self, candidate: &Candidate) -> Result<(), NotConfirmed> {
-        let credentials = lock(&self.0).data.clone();
-        confirm_master(&candidate.peer(), credentials.as_ref(), CONNECTION_NAME).await.map(|_| ())
+        let login = lock(&self.0).data.clone();
+        confirm_master(&candidate.peer(), &login, CONNECTION_NAME).await.map(|_| ())
     }
 }
 
@@ -161,7 +162,8 @@ async fn follow(
         let resolution = resolutions.borrow_and_update().clone();
         let pause = match resolution {
             Resolution::Unknown { reason, message } => {
-                let is_refused = reason == ResolveFailure::NotAuthorised;
+                let is_refused =
+                    matches!(reason, ResolveFailure::NotAuthorised | ResolveFailure::NotTrusted);
                 tell(&views, &trigger, |view| view.miss(message, is_refused)).await;
                 None
             }
@@ -205,8 +207,7 @@ impl SiteView {
     /// What the named node has answered.
     fn take(&mut self, candidate: &Candidate, answer: Result<(), NotConfirmed>) {
         if let Err(problem) = answer {
-            let is_refused =
-                matches!(&problem, NotConfirmed::Connection(error) if error.is_refused_login());
+            let is_refused = matches!(&problem, NotConfirmed::Connection(error) if error.is_refused_login() || error.is_tls());
             let message = format!("{} was named as the master: {problem}", candidate.address);
             return self.miss(message, is_refused);
         }

@@ -10,7 +10,7 @@ use kube::runtime::reflector::ObjectRef;
 use redissync_syncer::address::AddressMap;
 
 use crate::{
-    controller::validate::{SiteCredentials, ValidatedSync},
+    controller::validate::{SiteLogins, ValidatedSync},
     crd::{RedisSync, SiteSpec},
     report_client::ReportAddress,
     report_watch::{ReportView, ReportWatch},
@@ -54,7 +54,7 @@ impl Watches {
         &self,
         object: &ObjectRef<RedisSync>,
         sync: &ValidatedSync,
-        [source, target]: [SiteCredentials; 2],
+        [source, target]: [SiteLogins; 2],
     ) {
         let mut objects = self.objects();
         let watched = self.watched(&mut objects, object, &sync.uid);

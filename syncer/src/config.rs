@@ -15,8 +15,8 @@ use std::{
 use crate::{
     address::{AddressMap, HostPort},
     contract::{OnExistingData, OnUnsupported, SyncerConfig, Topology},
-    credentials::Auth,
     grace::Grace,
+    login::LoginFiles,
     release::Decision,
 };
 
@@ -57,8 +57,8 @@ pub struct Site {
     pub name: String,
     /// How its master is found.
     pub endpoint: Endpoint,
-    /// Credentials for its data nodes; `None`: none are sent.
-    pub auth: Option<Auth>,
+    /// How its data nodes are entered.
+    pub login: LoginFiles,
     /// Where addresses are dialled instead.
     pub addresses: AddressMap,
 }
@@ -77,8 +77,8 @@ pub enum Endpoint {
         master_name: String,
         /// The sentinels to begin with, at least one, none twice.
         endpoints: Vec<HostPort>,
-        /// Credentials for the sentinels themselves.
-        auth: Option<Auth>,
+        /// How the sentinels themselves are entered.
+        login: LoginFiles,
     },
 }
 

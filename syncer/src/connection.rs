@@ -14,7 +14,9 @@ use tokio::{
 use crate::{
     address::Peer,
     credentials::{Credentials, Secret},
+    login::Login,
     resp::{self, RespError, encode, frame, frame::Frame},
+    tls::{Tls, fault::TlsFault, probe, stream::Stream},
 };
 
 /// A peer that does not accept within this time is taken for gone. A silent cut must be told within 10 s,
@@ -22,6 +24,8 @@ use crate::{
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// A peer that does not answer a small command within this time is taken for gone (same reason).
 const CALL_TIMEOUT: Duration = Duration::from_secs(4);
+/// An alert that explains why the peer closed the connection is there already, or is lost.
+const ALERT_TIMEOUT: Duration = Duration::from_millis(200);
 /// The kernel's own probes end a connection whose peer is gone without a word: after 10 s of silence three
 /// probes, 3 s apart.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
@@ -39,6 +43,14 @@ pub enum ConnectionError {
         address: String,
         /// The system's word.
         source: io::Error,
+    },
+    /// One end speaks TLS and the other does not, or the two do not accept each other's certificates.
+    #[error("{address}: {fault}")]
+    Tls {
+        /// The address as configured or announced, and the one that was dialled instead, if one was.
+        address: String,
+        /// What is wrong, with the remedy.
+        fault: TlsFault,
     },
     /// The peer did not answer in time.
     #[error("no answer to {command} within {} s", CALL_TIMEOUT.as_secs())]
@@ -86,6 +98,11 @@ impl ConnectionError {
         }
     }
 
+    /// Whether TLS failed: other certificates, or another configuration, may be right.
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls { .. })
+    }
+
     /// Whether the peer refuses who we are, or what we may: another user or password may be right.
     pub fn is_refused_login(&self) -> bool {
         match self {
@@ -101,17 +118,13 @@ impl ConnectionError {
 /// An open connection, authenticated and named.
 #[derive(Debug)]
 pub struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     buf: Vec<u8>,
 }
 
 impl Connection {
-    /// Connects, authenticates and sets the connection's name.
-    pub async fn open(
-        peer: &Peer,
-        credentials: Option<&Credentials>,
-        name: &str,
-    ) -> Result<Self, ConnectionError> {
+    /// Connects, with TLS if the login has it, authenticates and sets the connection's name.
+    pub async fn open(peer: &Peer, login: &Login, name: &str) -> Result<Self, ConnectionError> {
         let connect = |source| ConnectionError::Connect { address: peer.to_string(), source };
         let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(&peer.dial))
             .await
@@ -123,9 +136,45 @@ impl Connection {
             .with_interval(KEEPALIVE_INTERVAL)
             .with_retries(3);
         socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive).map_err(connect)?;
+        let Login { credentials, tls } = login;
+        let stream = match tls {
+            None => Stream::Plain(stream),
+            Some(tls) => encrypt(stream, tls, peer).await?,
+        };
         let mut connection = Self { stream, buf: Vec::new() };
-        connection.introduce(credentials, name).await?;
-        Ok(connection)
+        match connection.introduce(credentials.as_ref(), name).await {
+            Ok(()) => Ok(connection),
+            Err(error) => Err(connection.explain(error, tls.as_ref(), peer).await),
+        }
+    }
+
+    /// What the first exchange failed for, as far as TLS has to do with it. A server of TLS 1.3 refuses our certificate only
+    /// after the handshake, and a server that expects TLS closes a connection without it and says nothing.
+    async fn explain(
+        &mut self,
+        error: ConnectionError,
+        tls: Option<&Tls>,
+        peer: &Peer,
+    ) -> ConnectionError {
+        let fault = match (tls, &error) {
+            (Some(tls), ConnectionError::Io(cause)) => match tls.fault(cause) {
+                Some(fault) => Some(fault),
+                // The write may have failed before the alert was read.
+                None => match timeout(ALERT_TIMEOUT, self.stream.read_buf(&mut self.buf)).await {
+                    Ok(Err(cause)) => tls.fault(&cause),
+                    _ => None,
+                },
+            },
+            (
+                None,
+                ConnectionError::Io(_) | ConnectionError::Closed | ConnectionError::Protocol(_),
+            ) => probe::speaks_tls(&peer.dial).await.then_some(TlsFault::SpeaksTls),
+            _ => None,
+        };
+        match fault {
+            Some(fault) => ConnectionError::Tls { address: peer.to_string(), fault },
+            None => error,
+        }
     }
 
     async fn introduce(
@@ -175,7 +224,11 @@ impl Connection {
     pub async fn send<A: AsRef<[u8]>>(&mut self, arguments: &[A]) -> Result<(), ConnectionError> {
         let mut out = Vec::new();
         encode::command(&mut out, arguments);
-        self.stream.write_all(&out).await.map_err(ConnectionError::Io)
+        let sent = async {
+            self.stream.write_all(&out).await?;
+            self.stream.flush().await
+        };
+        sent.await.map_err(ConnectionError::Io)
     }
 
     /// The next whole value, errors included, however long it takes.
@@ -220,8 +273,26 @@ impl Connection {
     }
 
     /// The socket, and the bytes that were read from it and not yet used.
-    pub fn into_parts(self) -> (TcpStream, Vec<u8>) {
+    pub fn into_parts(self) -> (Stream, Vec<u8>) {
         (self.stream, self.buf)
+    }
+}
+
+/// The handshake. A server that speaks without TLS waits for the end of a line: silence is looked into.
+async fn encrypt(stream: TcpStream, tls: &Tls, peer: &Peer) -> Result<Stream, ConnectionError> {
+    let fault = |fault| ConnectionError::Tls { address: peer.to_string(), fault };
+    let error = match timeout(CALL_TIMEOUT, tls.connect(stream, peer)).await {
+        Ok(Ok(stream)) => return Ok(Stream::Tls(Box::new(stream))),
+        Ok(Err(error)) => match tls.fault(&error) {
+            Some(found) => return Err(fault(found)),
+            None if error.kind() == io::ErrorKind::UnexpectedEof => ConnectionError::Closed,
+            None => ConnectionError::Io(error),
+        },
+        Err(_) => ConnectionError::TimedOut { command: "the TLS handshake".to_owned() },
+    };
+    match probe::speaks_plain(&peer.dial).await {
+        true => Err(fault(TlsFault::SpeaksPlain)),
+        false => Err(error),
     }
 }
 

@@ -14,7 +14,7 @@ pub mod timestamp;
 pub use settings::{
     AddressMapping, AuthConfig, EndpointConfig, ExpiryConfig, FullCopyConfig, OnExistingData,
     OnUnsupported, ReleaseAction, ReleaseConfig, RetentionConfig, SentinelConfig, ServerConfig,
-    SpoolConfig, StandaloneConfig, SyncerConfig,
+    SpoolConfig, StandaloneConfig, SyncerConfig, TlsConfig,
 };
 pub use sync_report::{
     CopyProgress, Counters, DataVerified, EndReport, Ends, FullCopies, Halt, Lag, LinkReport,

@@ -12,6 +12,8 @@ pub mod contract;
 pub mod quantity;
 pub mod address;
 pub mod credentials;
+pub mod tls;
+pub mod login;
 pub mod config;
 pub mod reload;
 

@@ -18,7 +18,6 @@ use crate::{
     causes,
     config::{Endpoint, Site, ValidatedConfig},
     contract::{Phase, WaitReason},
-    credentials::{Auth, Credentials},
     link::Link,
     sentinel::follow::{FollowConfig, FollowTarget, Follower, Resolution},
     shutdown::Shutdown,
@@ -154,20 +153,16 @@ fn follow_target(site: &Site) -> FollowTarget {
         Endpoint::Standalone { address } => {
             FollowTarget::Standalone { address: address.to_string(), addresses }
         }
-        Endpoint::Sentinel { master_name, endpoints, auth } => {
-            let auth = auth.clone();
+        Endpoint::Sentinel { master_name, endpoints, login } => {
+            let login = login.clone();
             FollowTarget::Sentinel {
                 master_name: master_name.clone(),
                 endpoints: endpoints.iter().map(ToString::to_string).collect(),
-                auth: Arc::new(move || read(auth.as_ref())),
+                login: Arc::new(move || login.read()),
                 addresses,
             }
         }
     }
-}
-
-fn read(auth: Option<&Auth>) -> Result<Option<Credentials>, String> {
-    auth.map(|auth| auth.read().map_err(|error| causes::chain(&error))).transpose()
 }
 
 /// Shows the epoch under which an end's master is named. While nobody can tell, the last one stays.

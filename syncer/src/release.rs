@@ -70,9 +70,9 @@ pub enum ReleaseError {
     /// The target's master was not found.
     #[error("the target's master was not found within {FIND_SECONDS} s: {0}")]
     NoMaster(String),
-    /// The password file cannot be read.
+    /// What to log in with cannot be read.
     #[error(transparent)]
-    Password(#[from] crate::credentials::AuthReadError),
+    Login(#[from] crate::login::LoginError),
     /// The target did not do what was asked.
     #[error("failed to write the decision to the target")]
     Target(#[from] ConnectionError),
@@ -117,9 +117,8 @@ async fn release(args: &ReleaseArgs) -> Result<(), ReleaseError> {
         };
         return Err(ReleaseError::NoMaster(message));
     };
-    let credentials =
-        config.target.auth.as_ref().map(crate::credentials::Auth::read).transpose()?;
-    let mut connection = Connection::open(&peer, credentials.as_ref(), &names.reader).await?;
+    let login = config.target.login.read()?;
+    let mut connection = Connection::open(&peer, &login, &names.reader).await?;
     for _ in 0..ATTEMPTS {
         if write(&mut connection, &names.record, &args.decision()).await? {
             return Ok(());

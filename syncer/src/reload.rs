@@ -1,4 +1,4 @@
-//! Follows the configuration file while the syncer runs. `paused`, `release`, addresses and credentials are
+//! Follows the configuration file while the syncer runs. `paused`, `release`, addresses, credentials and TLS are
 //! taken over; every other change is named in log and report and waits for a restart; a file that cannot be used changes nothing.
 //!
 //! The content is polled: watches on files miss what Kubernetes does to a mounted ConfigMap (it swaps a
@@ -175,6 +175,8 @@ mod tests {
             ("'b:1'", "'b:1', 'b:2'", true, ""),
             ("['b:1']", "['b:1'], auth: {passwordFile: /p}", true, ""),
             ("name: a,", "name: a, auth: {passwordFile: /p},", true, ""),
+            ("name: a,", "name: a, tls: {serverName: x},", true, ""),
+            ("['b:1']", "['b:1'], tls: {}", true, ""),
             ("name: a,", "name: a, addressMap: [{announced: a, dial: x}],", true, ""),
             ("name: a", "name: c", false, "source.name"),
             ("masterName: m", "masterName: n", false, "target.sentinel.masterName"),

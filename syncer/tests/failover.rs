@@ -2,6 +2,7 @@
 //! and the record say decides what is right: a full copy where the source lost what the target has, and none else.
 
 mod both;
+mod encrypted;
 mod housekeeping;
 mod in_place;
 mod mapped;

@@ -17,6 +17,7 @@ mod refusal;
 mod release;
 mod secrets;
 mod stream;
+mod tls;
 mod told;
 mod values;
 mod versions;

@@ -5,6 +5,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use redis::{Client, Connection, IntoConnectionInfo, RedisConnectionInfo, io::tcp::TcpSettings};
 
+use crate::tls;
+
 /// A loopback connection is made at once or not at all, unless the server is frozen with a full queue.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -28,13 +30,20 @@ pub fn connect_with_timeout(
     if let Some(password) = password {
         settings = settings.set_password(password);
     }
-    let info = (host, port)
-        .into_connection_info()
+    let at = match tls::of(port) {
+        None => (host, port).into_connection_info(),
+        Some(_) => format!("rediss://{host}:{port}").into_connection_info(),
+    };
+    let info = at
         .with_context(|| format!("{address} is no address"))?
         .set_tcp_settings(TcpSettings::default().set_nodelay(true))
         .set_redis_settings(settings);
     let open = || -> redis::RedisResult<Connection> {
-        let connection = Client::open(info)?.get_connection_with_timeout(CONNECT_TIMEOUT)?;
+        let client = match tls::of(port) {
+            None => Client::open(info)?,
+            Some(certificates) => Client::build_with_tls(info, certificates)?,
+        };
+        let connection = client.get_connection_with_timeout(CONNECT_TIMEOUT)?;
         connection.set_read_timeout(Some(reply_timeout))?;
         connection.set_write_timeout(Some(reply_timeout))?;
         Ok(connection)

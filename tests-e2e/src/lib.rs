@@ -44,6 +44,7 @@ pub mod random;
 pub mod sentinel_set;
 pub mod servers;
 pub mod syncer;
+pub mod tls;
 pub mod usage;
 pub mod wait;
 

@@ -12,7 +12,12 @@ use redis::Connection;
 use tempfile::TempDir;
 
 use crate::{
-    connection::connect, info::info, port::free_port, process::Process, servers::ServerVersion,
+    connection::connect,
+    info::info,
+    port::free_port,
+    process::Process,
+    servers::ServerVersion,
+    tls::{self, TlsFiles},
     wait::wait_until,
 };
 
@@ -26,6 +31,8 @@ pub struct NodeOptions {
     pub password: Option<String>,
     /// The `host:port` of the master, for a replica.
     pub replica_of: Option<String>,
+    /// TLS at its port, for clients, replicas and sentinels; without it there is none.
+    pub tls: Option<TlsFiles>,
     /// More lines of the configuration, as key and value. They win over what the harness sets.
     pub lines: Vec<(String, String)>,
 }
@@ -39,6 +46,12 @@ impl NodeOptions {
     /// Asks clients for a password.
     pub fn password(mut self, password: &str) -> Self {
         self.password = Some(password.to_string());
+        self
+    }
+
+    /// Speaks TLS only, and asks everybody for a certificate of the same authority.
+    pub fn tls(mut self, files: &TlsFiles) -> Self {
+        self.tls = Some(files.clone());
         self
     }
 
@@ -96,6 +109,7 @@ impl Node {
         let mut last = None;
         for _ in 0..5 {
             let port = free_port()?;
+            tls::register(port, options.tls.as_ref());
             let directory = tempfile::Builder::new()
                 .prefix("redissync-node-")
                 .tempdir()
@@ -139,6 +153,11 @@ impl Node {
     /// Its password, for a client.
     pub fn password(&self) -> Option<&str> {
         self.options.password.as_deref()
+    }
+
+    /// Its certificates, if it speaks TLS.
+    pub fn tls(&self) -> Option<&TlsFiles> {
+        self.options.tls.as_ref()
     }
 
     /// Where it works: an RDB file that it got or sent by replication lies there too.
@@ -299,7 +318,11 @@ fn write_config(
     port: u16,
     directory: &Path,
 ) -> Result<()> {
-    let mut config = format!("port {port}\nbind 127.0.0.1\ndir {}\n", directory.display());
+    let ports = match &options.tls {
+        None => format!("port {port}"),
+        Some(tls) => format!("port 0\ntls-port {port}\ntls-replication yes\n{}", tls.lines()),
+    };
+    let mut config = format!("{ports}\nbind 127.0.0.1\ndir {}\n", directory.display());
     let mut line = |key: &str, value: &str| config.push_str(&format!("{key} {value}\n"));
     if let Some(password) = &options.password {
         line("requirepass", password);

@@ -12,6 +12,7 @@ use crate::{
     master::{MasterView, SENTINEL_TIMEOUT, master_view, resolve_master},
     node::{Node, NodeOptions},
     servers::ServerVersion,
+    tls::TlsFiles,
     wait::wait_until,
 };
 
@@ -94,6 +95,12 @@ impl SetOptions {
         self
     }
 
+    /// Makes nodes and sentinels speak TLS only, with each other too.
+    pub fn tls(mut self, files: &TlsFiles) -> Self {
+        self.node = self.node.tls(files);
+        self
+    }
+
     /// Adds a line to the configuration of every data node.
     pub fn option(mut self, key: &str, value: impl ToString) -> Self {
         self.node = self.node.option(key, value);
@@ -161,6 +168,7 @@ impl SentinelSet {
         Ok(NodeOptions {
             password: options.sentinel_password.clone(),
             replica_of: None,
+            tls: options.node.tls.clone(),
             lines: lines.into_iter().map(|line| ("sentinel".to_string(), line)).collect(),
         })
     }
@@ -183,6 +191,11 @@ impl SentinelSet {
     /// The sentinels' password.
     pub fn sentinel_password(&self) -> Option<&str> {
         self.options.sentinel_password.as_deref()
+    }
+
+    /// The certificates of all of it, if it speaks TLS.
+    pub fn tls(&self) -> Option<&TlsFiles> {
+        self.options.node.tls.as_ref()
     }
 
     /// Where a load finds the master of the day.

@@ -16,7 +16,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use tempfile::TempDir;
 
-pub use self::config::{SpoolOptions, SyncerOptions, SyncerSite, Topology};
+pub use self::config::{SpoolOptions, SyncerOptions, SyncerSite, SyncerTls, Topology};
 pub use self::http::HttpResponse;
 use crate::{port::free_port, process::Process, wait::wait_until};
 

@@ -12,8 +12,9 @@ use k8s_openapi::{
         core::v1::{
             Capabilities, ConfigMapVolumeSource, Container, ContainerPort, HTTPGetAction,
             KeyToPath, PersistentVolumeClaim, PersistentVolumeClaimSpec, PodSecurityContext,
-            PodSpec, PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile,
-            SecretVolumeSource, SecurityContext, Volume, VolumeMount, VolumeResourceRequirements,
+            PodSpec, PodTemplateSpec, Probe, ProjectedVolumeSource, ResourceRequirements,
+            SeccompProfile, SecretProjection, SecretVolumeSource, SecurityContext, Volume,
+            VolumeMount, VolumeProjection, VolumeResourceRequirements,
         },
     },
     apimachinery::pkg::{
@@ -24,11 +25,13 @@ use kube::api::ObjectMeta;
 
 use super::{
     SyncerImage, metadata,
-    syncer_config::{self, DRAIN_SECONDS, PasswordOf, password_dir},
+    syncer_config::{
+        self, CA_FILE, CERTIFICATE_KEY, DRAIN_SECONDS, PRIVATE_KEY, Servers, password_dir, tls_dir,
+    },
 };
 use crate::{
-    controller::validate::ValidatedSync,
-    crd::{PasswordSecretRef, SiteSpec, StorageSpec, TemplateSpec},
+    controller::{tls_secrets, validate::ValidatedSync},
+    crd::{PasswordSecretRef, SiteSpec, StorageSpec, TemplateSpec, TlsSpec},
     names,
 };
 
@@ -83,13 +86,24 @@ fn template_inputs(sync: &ValidatedSync) -> String {
         let sentinel = site.sentinel.as_ref().and_then(|sentinel| sentinel.auth.as_ref());
         (site.name.as_str(), data, sentinel.map(|auth| &auth.password_secret_ref))
     });
-    serde_json::to_string(&(
+    let inputs = serde_json::to_string(&(
         &sync.spec.syncer,
         &sync.spec.full_copy,
         &sync.spec.spool,
         sites.collect::<Vec<_>>(),
     ))
-    .unwrap_or_default()
+    .unwrap_or_default();
+    // Newer than the first version: only where it is used, so that no other object's hash changes with the operator's.
+    let tls: Vec<_> = tls_secrets::of_spec(&sync.spec)
+        .filter(|(_, _, tls)| tls_secrets::names(tls).next().is_some())
+        .map(|(site, of, tls)| {
+            (&site.name, tls_dir(&site.name, of), &tls.ca_secret_ref, &tls.certificate_secret_ref)
+        })
+        .collect();
+    match tls.is_empty() {
+        true => inputs,
+        false => format!("{inputs}{}", serde_json::to_string(&tls).unwrap_or_default()),
+    }
 }
 
 fn template(sync: &ValidatedSync, image: &SyncerImage) -> PodTemplateSpec {
@@ -203,18 +217,57 @@ fn probe(path: &str, period_seconds: i32, failure_threshold: i32) -> Probe {
 }
 
 /// The passwords of a site, with their directories.
-fn passwords(site: &SiteSpec) -> Vec<(PasswordOf, &PasswordSecretRef)> {
-    let data = site.auth.as_ref().map(|auth| (PasswordOf::DataNodes, &auth.password_secret_ref));
+fn passwords(site: &SiteSpec) -> Vec<(Servers, &PasswordSecretRef)> {
+    let data = site.auth.as_ref().map(|auth| (Servers::DataNodes, &auth.password_secret_ref));
     let sentinel = site.sentinel.as_ref().and_then(|sentinel| sentinel.auth.as_ref());
-    let sentinel = sentinel.map(|auth| (PasswordOf::Sentinels, &auth.password_secret_ref));
+    let sentinel = sentinel.map(|auth| (Servers::Sentinels, &auth.password_secret_ref));
     data.into_iter().chain(sentinel).collect()
 }
 
 /// `auth-0-data`: by the site's place in the list of names, since a volume's name is short and a site's may be long.
-fn auth_volume(index: usize, of: PasswordOf) -> String {
+fn auth_volume(index: usize, of: Servers) -> String {
     match of {
-        PasswordOf::DataNodes => format!("auth-{index}-data"),
-        PasswordOf::Sentinels => format!("auth-{index}-sentinel"),
+        Servers::DataNodes => format!("auth-{index}-data"),
+        Servers::Sentinels => format!("auth-{index}-sentinel"),
+    }
+}
+
+/// The Secrets that a site's TLS is made from, as sources of one volume for each kind of servers.
+fn tls_sources(site: &SiteSpec) -> Vec<(Servers, Vec<VolumeProjection>)> {
+    let source = |name: &str, files: &[(&str, &str)]| {
+        let items = files.iter().map(|(key, path)| KeyToPath {
+            key: (*key).to_owned(),
+            path: (*path).to_owned(),
+            mode: None,
+        });
+        VolumeProjection {
+            secret: Some(SecretProjection {
+                name: name.to_owned(),
+                items: Some(items.collect()),
+                optional: None,
+            }),
+            ..VolumeProjection::default()
+        }
+    };
+    let of = |of: Servers| {
+        let TlsSpec { ca_secret_ref, certificate_secret_ref, server_name: _ } =
+            tls_secrets::of(site, of)?;
+        let ca = ca_secret_ref.as_ref().map(|ca| source(&ca.name, &[(&ca.key, CA_FILE)]));
+        let own = certificate_secret_ref.as_ref().map(|own| {
+            let files = [(CERTIFICATE_KEY, CERTIFICATE_KEY), (PRIVATE_KEY, PRIVATE_KEY)];
+            source(&own.name, &files)
+        });
+        let sources: Vec<VolumeProjection> = ca.into_iter().chain(own).collect();
+        (!sources.is_empty()).then_some((of, sources))
+    };
+    Servers::ALL.into_iter().filter_map(of).collect()
+}
+
+/// As [`auth_volume`].
+fn tls_volume(index: usize, of: Servers) -> String {
+    match of {
+        Servers::DataNodes => format!("tls-{index}-data"),
+        Servers::Sentinels => format!("tls-{index}-sentinel"),
     }
 }
 
@@ -239,6 +292,9 @@ fn mounts(sync: &ValidatedSync) -> Vec<VolumeMount> {
     for (index, site) in sorted_sites(sync).into_iter().enumerate() {
         for (of, _) in passwords(site) {
             mounts.push(mount(auth_volume(index, of), password_dir(&site.name, of), true));
+        }
+        for (of, _) in tls_sources(site) {
+            mounts.push(mount(tls_volume(index, of), tls_dir(&site.name, of), true));
         }
     }
     mounts
@@ -267,6 +323,16 @@ fn volumes(sync: &ValidatedSync) -> Vec<Volume> {
                         mode: None,
                     }]),
                     optional: None,
+                }),
+                ..Volume::default()
+            });
+        }
+        for (of, sources) in tls_sources(site) {
+            volumes.push(Volume {
+                name: tls_volume(index, of),
+                projected: Some(ProjectedVolumeSource {
+                    sources: Some(sources),
+                    default_mode: Some(FILE_MODE),
                 }),
                 ..Volume::default()
             });

@@ -4,34 +4,57 @@ use redissync_syncer::{
     contract::{
         self, AuthConfig, EndpointConfig, ExpiryConfig, FullCopyConfig, OnExistingData,
         OnUnsupported, ReleaseConfig, RetentionConfig, SentinelConfig, ServerConfig, SpoolConfig,
-        StandaloneConfig, SyncerConfig,
+        StandaloneConfig, SyncerConfig, TlsConfig,
     },
     quantity::{Bytes, QuantityError, Span},
 };
 
 use crate::{
-    crd::{ExistingData, RedisSyncSpec, ReleaseAction, ReleaseSpec, SiteSpec, Unsupported},
+    crd::{
+        ExistingData, RedisSyncSpec, ReleaseAction, ReleaseSpec, SiteSpec, TlsSpec, Unsupported,
+    },
     names,
 };
 
 /// Seconds that a syncer may take to drain: 10 less than the pod's grace.
 pub const DRAIN_SECONDS: u64 = 20;
 
-/// A site's two passwords, as directories below [`names::AUTH_MOUNT`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PasswordOf {
-    /// Of the data nodes.
+/// The keys of a Secret of type `kubernetes.io/tls`, and the names of their files.
+pub const CERTIFICATE_KEY: &str = "tls.crt";
+/// The same for the private key.
+pub const PRIVATE_KEY: &str = "tls.key";
+/// The file with the authorities, whatever their key in the Secret is.
+pub const CA_FILE: &str = "ca.crt";
+
+/// The two kinds of servers of a site: each has its own password and its own TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Servers {
+    /// The data nodes.
     DataNodes,
-    /// Of the sentinels.
+    /// The sentinels.
     Sentinels,
 }
 
+impl Servers {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::DataNodes, Self::Sentinels];
+}
+
 /// The directory of a password. By the site's name, not by its part, so that the pod stays as it is when the parts change.
-pub fn password_dir(site: &str, of: PasswordOf) -> String {
+pub fn password_dir(site: &str, of: Servers) -> String {
+    format!("{}/{}", names::AUTH_MOUNT, dir(site, of))
+}
+
+/// The directory of the files for TLS, in the same way.
+pub fn tls_dir(site: &str, of: Servers) -> String {
+    format!("{}/{}", names::TLS_MOUNT, dir(site, of))
+}
+
+fn dir(site: &str, of: Servers) -> String {
     match of {
-        PasswordOf::DataNodes => format!("{}/{site}", names::AUTH_MOUNT),
+        Servers::DataNodes => site.to_owned(),
         // A dot cannot stand in a site's name, so no site's directory is another's.
-        PasswordOf::Sentinels => format!("{}/{site}.sentinel", names::AUTH_MOUNT),
+        Servers::Sentinels => format!("{site}.sentinel"),
     }
 }
 
@@ -90,14 +113,17 @@ fn endpoint(site: &SiteSpec) -> EndpointConfig {
         sentinel: site.sentinel.as_ref().map(|sentinel| SentinelConfig {
             master_name: sentinel.master_name.clone(),
             endpoints: sentinel.endpoints.clone(),
-            auth: sentinel.auth.as_ref().map(|auth| {
-                auth_config(auth.username.as_deref(), &site.name, PasswordOf::Sentinels)
-            }),
+            auth: sentinel
+                .auth
+                .as_ref()
+                .map(|auth| auth_config(auth.username.as_deref(), &site.name, Servers::Sentinels)),
+            tls: sentinel.tls.as_ref().map(|tls| tls_config(tls, &site.name, Servers::Sentinels)),
         }),
         auth: site
             .auth
             .as_ref()
-            .map(|auth| auth_config(auth.username.as_deref(), &site.name, PasswordOf::DataNodes)),
+            .map(|auth| auth_config(auth.username.as_deref(), &site.name, Servers::DataNodes)),
+        tls: site.tls.as_ref().map(|tls| tls_config(tls, &site.name, Servers::DataNodes)),
         address_map: site
             .address_map
             .iter()
@@ -109,10 +135,21 @@ fn endpoint(site: &SiteSpec) -> EndpointConfig {
     }
 }
 
-fn auth_config(username: Option<&str>, site: &str, of: PasswordOf) -> AuthConfig {
+fn auth_config(username: Option<&str>, site: &str, of: Servers) -> AuthConfig {
     AuthConfig {
         username: username.map(str::to_owned),
         password_file: format!("{}/{}", password_dir(site, of), names::PASSWORD_FILE),
+    }
+}
+
+fn tls_config(tls: &TlsSpec, site: &str, of: Servers) -> TlsConfig {
+    let file = |name: &str| format!("{}/{name}", tls_dir(site, of));
+    let has_certificate = tls.certificate_secret_ref.is_some();
+    TlsConfig {
+        ca_file: tls.ca_secret_ref.as_ref().map(|_| file(CA_FILE)),
+        certificate_file: has_certificate.then(|| file(CERTIFICATE_KEY)),
+        key_file: has_certificate.then(|| file(PRIVATE_KEY)),
+        server_name: tls.server_name.clone(),
     }
 }
 

@@ -78,6 +78,55 @@ fn passwords_are_files_at_the_paths_that_the_configuration_names() {
     }
 }
 
+const TLS: &str = "tls: {caSecretRef: {name: authority, key: root.pem}, certificateSecretRef: {name: own}, serverName: redis.example}";
+
+#[test]
+fn what_tls_needs_is_in_files_at_the_paths_that_the_configuration_names() {
+    let sentinel = "endpoints: ['s:1'], tls: {certificateSecretRef: {name: watcher}},";
+    let spec = SPEC.replace("endpoints: ['s:1'],", sentinel).replace(
+        "standalone: {address: 'h:1'}",
+        &format!("standalone: {{address: 'h:1'}}\n  {TLS}"),
+    );
+    let resources = build(&validated(&spec), &image());
+    let set = serde_json::to_value(resources.stateful_set).unwrap();
+    let pod = &set["spec"]["template"]["spec"];
+    let config = &resources.config_map.data.unwrap()[names::CONFIG_FILE];
+    let items = |files: &[(&str, &str)]| -> Value {
+        files.iter().map(|(key, path)| serde_json::json!({"key": key, "path": path})).collect()
+    };
+    let own = [("tls.crt", "tls.crt"), ("tls.key", "tls.key")];
+    for (volume, directory, sources) in [
+        ("tls-0-sentinel", "/etc/redissync/tls/beijing.sentinel", vec![("watcher", items(&own))]),
+        (
+            "tls-1-data",
+            "/etc/redissync/tls/shanghai",
+            vec![("authority", items(&[("root.pem", "ca.crt")])), ("own", items(&own))],
+        ),
+    ] {
+        let find = |list: &Value| {
+            list.as_array().unwrap().iter().find(|entry| entry["name"] == volume).cloned().unwrap()
+        };
+        let projected = &find(&pod["volumes"])["projected"];
+        assert_eq!(projected["defaultMode"], 0o440);
+        let expected: Value = sources
+            .into_iter()
+            .map(|(name, items)| serde_json::json!({"secret": {"name": name, "items": items}}))
+            .collect();
+        assert_eq!(projected["sources"], expected);
+        let mount = find(&pod["containers"][0]["volumeMounts"]);
+        assert_eq!((&mount["mountPath"], &mount["readOnly"]), (&directory.into(), &true.into()));
+        for file in ["tls.crt", "tls.key"] {
+            assert!(config.contains(&format!("{directory}/{file}")), "{config}");
+        }
+    }
+    assert!(config.contains("caFile: /etc/redissync/tls/shanghai/ca.crt"), "{config}");
+    assert!(config.contains("serverName: redis.example"), "{config}");
+    // A name alone needs no file, and no restart.
+    let named = SPEC.replace("'h:1'}", "'h:1'}\n  tls: {serverName: x}");
+    assert_eq!(hashes(&named, &image()), hashes(SPEC, &image()));
+    assert_ne!(hashes(&spec, &image())[1], hashes(SPEC, &image())[1]);
+}
+
 #[test]
 fn only_what_needs_a_restart_changes_the_template() {
     let before = hashes(SPEC, &image());

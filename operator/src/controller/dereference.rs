@@ -1,5 +1,5 @@
 //! Step 1, I/O: fetches what the spec names, the Secrets. Only the keys that are named leave this file, and only as
-//! [`Secret`]s, which nothing prints.
+//! [`Secret`]s and [`Tls`], which nothing prints.
 //!
 //! Secrets are read, not watched: the operator's right is `get`, so it can never list what it was not told of. What was
 //! read is kept for a short while, since a reconcile may come each second.
@@ -12,9 +12,13 @@ use std::{
 
 use k8s_openapi::api::core::v1::Secret as SecretObject;
 use kube::{Api, Client, api::ObjectMeta};
-use redissync_syncer::credentials::Secret;
+use redissync_syncer::{credentials::Secret, tls::Tls};
 
-use crate::crd::{PasswordSecretRef, RedisSyncSpec};
+use super::tls_secrets::{self, TlsSecretFault};
+use crate::{
+    build::syncer_config::Servers,
+    crd::{PasswordSecretRef, RedisSyncSpec},
+};
 
 /// How long a Secret that was read is believed. A rotated password reaches the pod by the kubelet in any case; this only
 /// says how soon the operator asks the kubelet to hurry.
@@ -38,6 +42,8 @@ pub enum SecretFault {
 pub struct Dereferenced {
     /// Each password that is named, or why there is none.
     pub passwords: BTreeMap<PasswordSecretRef, Result<Secret, SecretFault>>,
+    /// The same for TLS, by the site's name and the servers that it is for.
+    pub tls: BTreeMap<(String, Servers), Result<Tls, TlsSecretFault>>,
     /// The resource version of each Secret that exists, by name.
     pub versions: BTreeMap<String, String>,
 }
@@ -82,7 +88,9 @@ pub async fn dereference(
     is_urgent: bool,
 ) -> Result<Dereferenced, DereferenceError> {
     let wanted = references(spec);
-    let names: BTreeSet<&str> = wanted.iter().map(|reference| reference.name.as_str()).collect();
+    let of_tls = tls_secrets::of_spec(spec).flat_map(|(_, _, tls)| tls_secrets::names(tls));
+    let names: BTreeSet<&str> =
+        wanted.iter().map(|reference| reference.name.as_str()).chain(of_tls).collect();
     let mut fetched = BTreeMap::new();
     let mut dereferenced = Dereferenced::default();
     for name in names {
@@ -91,6 +99,13 @@ pub async fn dereference(
             dereferenced.versions.insert(name.to_owned(), version.clone());
         }
         fetched.insert(name.to_owned(), secret);
+    }
+    for (site, servers, tls) in tls_secrets::of_spec(spec) {
+        let resolved = tls_secrets::resolve(tls, |name, key| match &fetched[name] {
+            Fetched::Fault(fault) => Err(fault.clone()),
+            Fetched::Found { data, .. } => data.get(key).cloned().ok_or(SecretFault::NoKey),
+        });
+        dereferenced.tls.insert((site.name.clone(), servers), resolved);
     }
     for reference in wanted {
         let password = match &fetched[&reference.name] {

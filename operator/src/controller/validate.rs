@@ -8,11 +8,15 @@ use redissync_syncer::{
     config::{self, ValidatedConfig},
     contract::SyncerConfig,
     credentials::Credentials,
+    login::Login,
 };
 
-use super::dereference::{Dereferenced, SecretFault};
+use super::{
+    dereference::{Dereferenced, SecretFault},
+    tls_secrets::TlsSecretFault,
+};
 use crate::{
-    build::syncer_config,
+    build::syncer_config::{self, Servers},
     crd::{PasswordSecretRef, RedisSync, RedisSyncSpec, SiteSpec},
 };
 
@@ -43,13 +47,13 @@ pub struct ValidatedSync {
     pub secret_versions: String,
 }
 
-/// The credentials that the operator's own connections need.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SiteCredentials {
+/// What the operator's own connections need.
+#[derive(Clone, Debug)]
+pub struct SiteLogins {
     /// For the data nodes.
-    pub data: Option<Credentials>,
+    pub data: Login,
     /// For the sentinels.
-    pub sentinel: Option<Credentials>,
+    pub sentinel: Login,
 }
 
 /// Why an object cannot be acted on; a human has to change something. What runs already goes on.
@@ -68,7 +72,7 @@ pub enum InvalidReason {
     InvalidSpec,
     /// A Secret that it names does not exist.
     SecretNotFound,
-    /// A Secret lacks the key, or what the key holds is no password.
+    /// A Secret lacks the key, or what the key holds is no password, no certificate or a key of another one.
     SecretInvalid,
 }
 
@@ -106,6 +110,11 @@ pub fn validate(object: &RedisSync, dereferenced: &Dereferenced) -> Result<Valid
             return Err(secret_fault(&spec, &namespace, reference, fault));
         }
     }
+    for ((site, servers), tls) in &dereferenced.tls {
+        if let Err(fault) = tls {
+            return Err(tls_fault(&namespace, site, *servers, fault));
+        }
+    }
     let versions = dereferenced.versions.iter().map(|(name, version)| format!("{name}:{version}"));
     Ok(ValidatedSync {
         uid: metadata.uid.clone().unwrap_or_default(),
@@ -130,19 +139,27 @@ pub fn pair_id(object: &RedisSync) -> String {
     object.spec.pair_id.clone().unwrap_or_else(default)
 }
 
-/// What a site's nodes are logged in at with; a password that cannot be had is left out, the server will say so.
-pub fn credentials(site: &SiteSpec, dereferenced: &Dereferenced) -> SiteCredentials {
+/// What a site's nodes are logged in at with; an object for which a part of it cannot be had is invalid before.
+pub fn logins(site: &SiteSpec, dereferenced: &Dereferenced) -> SiteLogins {
     let find = |username: &Option<String>, reference: &PasswordSecretRef| {
         let password = dereferenced.passwords.get(reference)?.as_ref().ok()?.clone();
         Some(Credentials { username: username.clone(), password })
     };
-    SiteCredentials {
-        data: site.auth.as_ref().and_then(|auth| find(&auth.username, &auth.password_secret_ref)),
-        sentinel: site
-            .sentinel
-            .as_ref()
-            .and_then(|sentinel| sentinel.auth.as_ref())
-            .and_then(|auth| find(&auth.username, &auth.password_secret_ref)),
+    let tls = |servers| {
+        let found = dereferenced.tls.get(&(site.name.clone(), servers))?;
+        found.as_ref().ok().cloned()
+    };
+    let data = site.auth.as_ref();
+    let sentinel = site.sentinel.as_ref().and_then(|sentinel| sentinel.auth.as_ref());
+    SiteLogins {
+        data: Login {
+            credentials: data.and_then(|auth| find(&auth.username, &auth.password_secret_ref)),
+            tls: tls(Servers::DataNodes),
+        },
+        sentinel: Login {
+            credentials: sentinel.and_then(|auth| find(&auth.username, &auth.password_secret_ref)),
+            tls: tls(Servers::Sentinels),
+        },
     }
 }
 
@@ -193,7 +210,29 @@ fn secret_fault(
 ) -> Invalid {
     let PasswordSecretRef { name, key } = reference;
     let field = field_of(spec, reference);
-    let (reason, problem) = match fault {
+    let (reason, problem) = problem(namespace, name, key, fault);
+    Invalid { reason, message: format!("{field}: {problem}") }
+}
+
+/// The same for what TLS is made from.
+fn tls_fault(namespace: &str, site: &str, servers: Servers, fault: &TlsSecretFault) -> Invalid {
+    let field = match servers {
+        Servers::DataNodes => format!("spec.sites[{site}].tls"),
+        Servers::Sentinels => format!("spec.sites[{site}].sentinel.tls"),
+    };
+    match fault {
+        TlsSecretFault::Missing { field: part, name, key, fault } => {
+            let (reason, problem) = problem(namespace, name, key, fault);
+            Invalid { reason, message: format!("{field}.{part}: {problem}") }
+        }
+        TlsSecretFault::Invalid(why) => {
+            Invalid { reason: InvalidReason::SecretInvalid, message: format!("{field}: {why}") }
+        }
+    }
+}
+
+fn problem(namespace: &str, name: &str, key: &str, fault: &SecretFault) -> (InvalidReason, String) {
+    match fault {
         SecretFault::NoSecret => (
             InvalidReason::SecretNotFound,
             format!(
@@ -216,8 +255,7 @@ fn secret_fault(
                 "the operator may not read the Secret '{name}': grant it 'get' on secrets in namespace '{namespace}'"
             ),
         ),
-    };
-    Invalid { reason, message: format!("{field}: {problem}") }
+    }
 }
 
 fn field_of(spec: &RedisSyncSpec, reference: &PasswordSecretRef) -> String {

@@ -1,6 +1,6 @@
 //! A site: where its nodes are and how to log in.
 
-use super::{Deserialize, JsonSchema, KubeSchema, Serialize};
+use super::{Deserialize, JsonSchema, KubeSchema, Serialize, TlsSpec};
 
 /// One Redis or Valkey deployment: exactly one of `standalone` and `sentinel`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -25,6 +25,11 @@ pub struct SiteSpec {
     /// How to log in at the data nodes. Left out: no credentials are sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<AuthSpec>,
+    /// TLS with the data nodes. Left out: without, and the port must be one without. For the sentinels it is
+    /// `sentinel.tls`, apart from this. May be changed without losing anything; what it mounts changes the pod, so
+    /// that the syncer restarts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsSpec>,
     /// Other addresses for nodes that cannot be reached under those which the sentinels name: host names of another
     /// cluster, addresses behind NAT. Looked up for data nodes and sentinels; an entry with a port goes before one
     /// without. No restart.
@@ -70,6 +75,9 @@ pub struct SentinelSpec {
     /// where the two are equal. Left out: no credentials are sent to sentinels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<SentinelAuthSpec>,
+    /// TLS with the sentinels themselves. Left out: without. It is not that of the data nodes, even where the two are equal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsSpec>,
 }
 
 /// Credentials for data nodes.

@@ -77,6 +77,12 @@ const OF_A_FIELD: &[Values] = &[
     ("/spec/sites/0/auth/passwordSecretRef/key", "Required", &["null"]),
     ("/spec/sites/0/auth/passwordSecretRef/name", "at least 1 char", &["''"]),
     ("/spec/sites/0/auth/username", "at least 1 char", &["''"]),
+    ("/spec/sites/1/tls/serverName", "without a port", &["'redis.shop:6379'", "'redis shop'"]),
+    ("/spec/sites/1/tls/serverName", "at least 1 char", &["''"]),
+    ("/spec/sites/1/tls/caSecretRef/name", "at least 1 char", &["''"]),
+    ("/spec/sites/1/tls/certificateSecretRef/name", "at least 1 char", &["''"]),
+    ("/spec/sites/0/sentinel/tls/serverName", "without a port", &["'sentinel:26379'"]),
+    ("/spec/sites/1/tls/insecureSkipVerify", "unknown field", &["true"]),
     // A password has no place in an object.
     ("/spec/sites/0/auth/password", "unknown field", &["hunter2"]),
     (

@@ -58,6 +58,22 @@ const ROWS: &[(Row<'static>, &[&str])] = &[
     ),
     (
         (
+            "/spec/sites/0/tls: {caSecretRef: {name: nowhere}}",
+            "SecretNotFound",
+            "spec.sites[beijing].tls.caSecretRef",
+        ),
+        &["no Secret 'nowhere'", "create it"],
+    ),
+    (
+        (
+            "/spec/sites/1/tls: {caSecretRef: {name: good, key: password}}",
+            "SecretInvalid",
+            "spec.sites[shanghai].tls",
+        ),
+        &["key 'password' of the Secret 'good' holds no certificate", "BEGIN CERTIFICATE"],
+    ),
+    (
+        (
             "/spec/sites/0/standalone/address: 'a:0'",
             "InvalidSpec",
             "spec.sites[beijing].standalone.address",
@@ -87,6 +103,14 @@ const OF_SENTINELS: &[(Row<'static>, &[&str])] = &[
             "spec.sites[beijing].sentinel.auth.passwordSecretRef",
         ),
         &["no Secret 'nowhere'", "create it"],
+    ),
+    (
+        (
+            "/spec/sites/0/sentinel/tls: {certificateSecretRef: {name: good}}",
+            "SecretInvalid",
+            "spec.sites[beijing].sentinel.tls.certificateSecretRef",
+        ),
+        &["the Secret 'good' has no key 'tls.crt'"],
     ),
     (
         (

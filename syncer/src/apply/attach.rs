@@ -9,7 +9,6 @@ use crate::{
     address::Peer,
     connection::{Connection, ConnectionError},
     contract::{Owner, Verification},
-    credentials::Auth,
     position::DbIndex,
     record::{CopyPhase, Record, StreamPosition},
     resp::encode,
@@ -106,13 +105,10 @@ impl Applier {
                 return Err(TargetError::NoMaster { reason: *reason, message: message.clone() });
             }
         };
-        let credentials = match &link.config().target.auth {
-            Some(auth) => Some(auth.read()?),
-            None => None,
-        };
+        let login = link.config().target.login.read()?;
         // Signs of life belong to the time attached: the first is due at once.
         self.alive_due = Instant::now();
-        let mut writer = Connection::open(&peer, credentials.as_ref(), &link.names.writer).await?;
+        let mut writer = Connection::open(&peer, &login, &link.names.writer).await?;
         if !matches!(check_role(&mut writer).await?, Role::Master { .. }) {
             return Err(TargetError::NotMaster { address: peer.address });
         }
@@ -129,7 +125,7 @@ impl Applier {
             };
         self.rival = None;
         self.claim.may_displace = false;
-        let mut reader = Connection::open(&peer, credentials.as_ref(), &link.names.reader).await?;
+        let mut reader = Connection::open(&peer, &login, &link.names.reader).await?;
         let known = known_commands(&mut reader, &capabilities).await?;
         link.state.set_address(End::Target, &peer.address);
         if let Some(term) = self.claim.term {
@@ -156,8 +152,8 @@ impl Applier {
 
     /// A connection that only reads.
     pub(super) async fn open_reader(&self, peer: &Peer) -> Result<Connection, TargetError> {
-        let credentials = self.link.config().target.auth.as_ref().map(Auth::read).transpose()?;
-        Ok(Connection::open(peer, credentials.as_ref(), &self.link.names.reader).await?)
+        let login = self.link.config().target.login.read()?;
+        Ok(Connection::open(peer, &login, &self.link.names.reader).await?)
     }
 
     /// The record tells what became of the last batch: nothing is outstanding any more.

@@ -308,15 +308,11 @@ impl Applier {
         record: &Record,
         left_out: &LeftOut,
     ) -> Result<Workers, TargetError> {
-        let credentials = match &self.link.config().target.auth {
-            Some(auth) => Some(auth.read()?),
-            None => None,
-        };
+        let login = self.link.config().target.login.read()?;
         let (link, peer) = (&self.link, &attached.peer);
         let mut workers = Workers::default();
         for _ in 0..RESTORE_CONNECTIONS {
-            let connection =
-                Connection::open(peer, credentials.as_ref(), &link.names.writer).await?;
+            let connection = Connection::open(peer, &login, &link.names.writer).await?;
             let mut writer = GuardedConnection::new(
                 connection,
                 peer,

@@ -7,13 +7,15 @@ use crate::{
     address::{AddressMap, HostPort, InvalidHostPort, PartialAddress},
     contract::{
         AddressMapping, AuthConfig, EndpointConfig, ExpiryConfig, ReleaseAction, ReleaseConfig,
-        SentinelConfig, SpoolConfig, SyncerConfig,
+        SentinelConfig, SpoolConfig, SyncerConfig, TlsConfig,
     },
     credentials::Auth,
     grace::Grace,
+    login::LoginFiles,
     quantity::{Bytes, Span},
     release::Decision,
     spool::CopyId,
+    tls::{files::TlsFiles, is_server_name},
 };
 
 /// The length that an annotation or a label's prefix of Kubernetes may have; the record's key stays short.
@@ -101,7 +103,7 @@ fn check_word(
 }
 
 fn site(field: &str, config: EndpointConfig) -> Result<Site, ConfigError> {
-    let EndpointConfig { name, standalone, sentinel, auth, address_map } = config;
+    let EndpointConfig { name, standalone, sentinel, auth, tls, address_map } = config;
     check_word(&format!("{field}.name"), &name, "._-", SITE_NAME_LENGTH_MAX)?;
     let endpoint = match (standalone, sentinel) {
         (Some(node), None) => Endpoint::Standalone {
@@ -115,13 +117,13 @@ fn site(field: &str, config: EndpointConfig) -> Result<Site, ConfigError> {
             return Err(wrong(field, "has both standalone and sentinel: keep exactly one"));
         }
     };
-    let auth = credentials(&format!("{field}.auth"), auth)?;
+    let login = login(field, auth, tls)?;
     let addresses = addresses(&format!("{field}.addressMap"), &address_map)?;
-    Ok(Site { name, endpoint, auth, addresses })
+    Ok(Site { name, endpoint, login, addresses })
 }
 
 fn sentinels(field: &str, config: SentinelConfig) -> Result<Endpoint, ConfigError> {
-    let SentinelConfig { master_name, endpoints, auth } = config;
+    let SentinelConfig { master_name, endpoints, auth, tls } = config;
     let name_field = format!("{field}.masterName");
     if master_name.is_empty() {
         return Err(wrong(
@@ -148,11 +150,7 @@ fn sentinels(field: &str, config: SentinelConfig) -> Result<Endpoint, ConfigErro
         }
         addresses.push(address);
     }
-    Ok(Endpoint::Sentinel {
-        master_name,
-        endpoints: addresses,
-        auth: credentials(&format!("{field}.auth"), auth)?,
-    })
+    Ok(Endpoint::Sentinel { master_name, endpoints: addresses, login: login(field, auth, tls)? })
 }
 
 fn addresses(field: &str, entries: &[AddressMapping]) -> Result<AddressMap, ConfigError> {
@@ -190,6 +188,64 @@ fn parsed<T: FromStr<Err = InvalidHostPort>>(field: &str, text: &str) -> Result<
         InvalidHostPort::NotPlain => wrong(field, format!("is no plain address: {err}")),
         _ => wrong(field, format!("{text:?} is no address: {err}")),
     })
+}
+
+fn login(
+    field: &str,
+    auth: Option<AuthConfig>,
+    tls: Option<TlsConfig>,
+) -> Result<LoginFiles, ConfigError> {
+    Ok(LoginFiles {
+        auth: credentials(&format!("{field}.auth"), auth)?,
+        tls: tls.map(|tls| tls_files(&format!("{field}.tls"), tls)).transpose()?,
+    })
+}
+
+fn tls_files(field: &str, config: TlsConfig) -> Result<TlsFiles, ConfigError> {
+    let TlsConfig { ca_file, certificate_file, key_file, server_name } = config;
+    let certificate = match (certificate_file, key_file) {
+        (None, None) => None,
+        (Some(certificate), Some(key)) => Some((
+            absolute(&format!("{field}.certificateFile"), certificate)?,
+            absolute(&format!("{field}.keyFile"), key)?,
+        )),
+        (Some(_), None) => {
+            return Err(wrong(
+                format!("{field}.keyFile"),
+                "is missing: give the private key of certificateFile",
+            ));
+        }
+        (None, Some(_)) => {
+            return Err(wrong(
+                format!("{field}.certificateFile"),
+                "is missing: give the certificate of keyFile",
+            ));
+        }
+    };
+    if let Some(name) = &server_name
+        && !is_server_name(name)
+    {
+        return Err(wrong(
+            format!("{field}.serverName"),
+            format!(
+                "{name:?} is no name of a host and no address: give one that stands in the servers' certificate"
+            ),
+        ));
+    }
+    let ca = ca_file.map(|path| absolute(&format!("{field}.caFile"), path)).transpose()?;
+    Ok(TlsFiles { ca, certificate, server_name })
+}
+
+/// The value is not shown: what is no path may be the certificate or the key itself.
+fn absolute(field: &str, path: String) -> Result<PathBuf, ConfigError> {
+    let path = PathBuf::from(path);
+    match path.is_absolute() {
+        true => Ok(path),
+        false => Err(wrong(
+            field,
+            "is no absolute path: give the path, beginning with '/', of a PEM file",
+        )),
+    }
 }
 
 fn credentials(field: &str, config: Option<AuthConfig>) -> Result<Option<Auth>, ConfigError> {

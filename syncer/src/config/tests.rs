@@ -33,14 +33,14 @@ fn the_documented_example_is_read() {
     let config = parse(GOOD.as_bytes()).unwrap();
     assert_eq!(config.pair_id, "tools/cart");
     assert_eq!(config.source.endpoint.topology(), Topology::Standalone);
-    assert_eq!(config.source.auth.as_ref().unwrap().username.as_deref(), Some("sync"));
-    assert!(config.target.auth.is_none());
-    let Endpoint::Sentinel { master_name, endpoints, auth } = &config.target.endpoint else {
+    assert_eq!(config.source.login.auth.as_ref().unwrap().username.as_deref(), Some("sync"));
+    assert!(config.target.login.auth.is_none());
+    let Endpoint::Sentinel { master_name, endpoints, login } = &config.target.endpoint else {
         panic!("{:?}", config.target.endpoint);
     };
     assert_eq!(master_name, "mymaster");
     assert_eq!(endpoints[1].host(), "::1");
-    assert_eq!(auth.as_ref().unwrap().password_file, Path::new("/run/secrets/s"));
+    assert_eq!(login.auth.as_ref().unwrap().password_file, Path::new("/run/secrets/s"));
     assert_eq!(config.on_existing_data, OnExistingData::Sweep);
     assert_eq!(config.spool.retention_age, Duration::from_secs(86_400));
 }
@@ -134,6 +134,36 @@ const BAD: &[(&str, &str, &[&str])] = &[
         "auth: {passwordFile: /run/secrets/s}",
         "auth: {passwordFile: ../s}",
         &["target.sentinel.auth.passwordFile"],
+    ),
+    (
+        "auth: {passwordFile: /run/secrets/s}",
+        "tls: {caFile: ca.crt}",
+        &["target.sentinel.tls.caFile", "absolute"],
+    ),
+    (
+        "auth: {passwordFile: /run/secrets/s}",
+        "tls: {certificateFile: /crt}",
+        &["target.sentinel.tls.keyFile", "is missing"],
+    ),
+    (
+        "auth: {passwordFile: /run/secrets/s}",
+        "tls: {keyFile: /key}",
+        &["target.sentinel.tls.certificateFile", "is missing"],
+    ),
+    (
+        "auth: {passwordFile: /run/secrets/s}",
+        "tls: {certificateFile: /crt, keyFile: '-----BEGIN hunter2'}",
+        &["target.sentinel.tls.keyFile", "absolute"],
+    ),
+    (
+        "auth: {passwordFile: /run/secrets/s}",
+        "tls: {serverName: 'a b'}",
+        &["target.sentinel.tls.serverName", "\"a b\""],
+    ),
+    (
+        "auth: {passwordFile: /run/secrets/s}",
+        "tls: {insecureSkipVerify: true}",
+        &["target.sentinel.tls", "unknown field `insecureSkipVerify`"],
     ),
     ("masterName: mymaster", "masterName: ''", &["target.sentinel.masterName", "sentinel monitor"]),
     (

@@ -2,8 +2,8 @@
 //! ignored is a setting that the user believes in and does not have. Therefore a field that comes later is left out
 //! while it has its default (`skip_serializing_if`): a syncer of the version before must be able to read the file.
 //!
-//! When the file changes, `paused`, `release`, addresses and credentials are taken over while the syncer runs (password
-//! files are read again at each connection anyway); every other change needs a restart and says so in the log.
+//! When the file changes, `paused`, `release`, addresses, credentials and TLS are taken over while the syncer runs (password
+//! files and certificates are read again at each connection anyway); every other change needs a restart and says so in the log.
 
 use serde::{Deserialize, Serialize};
 
@@ -63,6 +63,9 @@ pub struct EndpointConfig {
     /// Credentials for the data nodes. Left out: none are sent. Taken over while the syncer runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<AuthConfig>,
+    /// TLS with the data nodes. Left out: without. Taken over while the syncer runs, at the next connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsConfig>,
     /// Where addresses are dialled instead, at most 64: what sentinels announce (data nodes and other sentinels), and
     /// what is configured above, may not be reachable from here under that name. Taken over while the syncer runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -101,6 +104,10 @@ pub struct SentinelConfig {
     /// sent. Taken over while the syncer runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<AuthConfig>,
+    /// TLS with the sentinels themselves, apart from that of the data nodes. Left out: without. Taken over while the
+    /// syncer runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsConfig>,
 }
 
 /// Who we are to a server. The password itself never stands in the configuration.
@@ -113,6 +120,28 @@ pub struct AuthConfig {
     /// Absolute path of a file that holds the password; one newline at its end does not count. Read again at
     /// each connection, so a rotated password needs no restart.
     pub password_file: String,
+}
+
+/// TLS with servers: `{}` is enough where their certificates are issued by a public authority. The files are read again at
+/// each connection, so a rotation needs no restart, and a connection that works is left alone. A server is always verified.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TlsConfig {
+    /// Absolute path of a PEM file with the certificates of the authorities that are trusted, and no others. Left out:
+    /// the public ones, as this version of the syncer knows them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<String>,
+    /// Absolute path of a PEM file with the certificate that is shown to servers that ask for one (`tls-auth-clients`),
+    /// its chain behind it. Needs `keyFile`. Left out: none is shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_file: Option<String>,
+    /// Absolute path of a PEM file with the private key of `certificateFile`, not encrypted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_file: Option<String>,
+    /// The name, or the address, that must stand in the certificate of each server; a name is sent to it too (SNI). Left
+    /// out: the host of the server's address as it is configured or announced by the sentinels, before `addressMap`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_name: Option<String>,
 }
 
 /// What a full copy may do.

@@ -91,6 +91,16 @@ words! {
         /// The target refused the credentials, or the password file cannot be read. Correct the file or the
         /// user: it is read again at each attempt, no restart is needed.
         TargetAuth,
+        /// The source and the syncer have no TLS with each other: a certificate that the other end does not accept, a name that
+        /// does not stand in it, a file or a key that cannot be used, or one of the two speaks without TLS; the message says
+        /// which. Correct the site's `tls`, the files behind it or the server: all is read again at each attempt, no restart
+        /// is needed.
+        SourceTLS,
+        /// The target and the syncer have no TLS with each other: a certificate that the other end does not accept, a name that
+        /// does not stand in it, a file or a key that cannot be used, or one of the two speaks without TLS; the message says
+        /// which. Correct the site's `tls`, the files behind it or the server: all is read again at each attempt, no restart
+        /// is needed.
+        TargetTLS,
         /// The source's user may not run a command that replication needs (`NOPERM`). Grant what the message names.
         SourcePermission,
         /// The target's user may not run a command that the syncer itself needs (`NOPERM`). Grant what the message names.
@@ -109,6 +119,12 @@ words! {
         /// file cannot be read; the data nodes were not asked. Correct the site's `sentinel.auth` or the sentinels' user:
         /// the file is read again at each attempt, no restart is needed.
         TargetSentinelAuth,
+        /// The source's sentinels and the syncer have no TLS with each other, as for `SourceTLS`; the data nodes were not asked.
+        /// Correct the site's `sentinel.tls`, which is apart from `tls`, the files behind it or the sentinels.
+        SourceSentinelTLS,
+        /// The target's sentinels and the syncer have no TLS with each other, as for `TargetTLS`; the data nodes were not asked.
+        /// Correct the site's `sentinel.tls`, which is apart from `tls`, the files behind it or the sentinels.
+        TargetSentinelTLS,
         /// The target refuses writes as a replica does (`READONLY`). Passes when its failover has ended.
         TargetReadOnly,
         /// The target is full (`OOM`). Raise its `maxmemory` or free memory: the whole batch was refused and
@@ -159,14 +175,19 @@ words! {
 }
 
 impl WaitReason {
-    /// Whether a server refuses what it was given to let us in: another password in the same place may be right.
-    pub const fn is_refused_password(self) -> bool {
+    /// Whether we are not let in, or do not trust who answers: another password, or other certificates, in the same place may
+    /// be right.
+    pub const fn is_refused_secret(self) -> bool {
         matches!(
             self,
             Self::SourceAuth
                 | Self::TargetAuth
                 | Self::SourceSentinelAuth
                 | Self::TargetSentinelAuth
+                | Self::SourceTLS
+                | Self::TargetTLS
+                | Self::SourceSentinelTLS
+                | Self::TargetSentinelTLS
         )
     }
 }
@@ -309,12 +330,21 @@ mod tests {
     }
 
     #[test]
-    fn another_password_may_help_where_one_is_refused_and_nowhere_else() {
-        let helped = WaitReason::ALL.iter().filter(|reason| reason.is_refused_password());
+    fn another_secret_may_help_where_one_is_refused_and_nowhere_else() {
+        let helped = WaitReason::ALL.iter().filter(|reason| reason.is_refused_secret());
         let helped: Vec<&str> = helped.map(|reason| reason.as_str()).collect();
         assert_eq!(
             helped,
-            ["SourceAuth", "TargetAuth", "SourceSentinelAuth", "TargetSentinelAuth"]
+            [
+                "SourceAuth",
+                "TargetAuth",
+                "SourceTLS",
+                "TargetTLS",
+                "SourceSentinelAuth",
+                "TargetSentinelAuth",
+                "SourceSentinelTLS",
+                "TargetSentinelTLS"
+            ]
         );
     }
 

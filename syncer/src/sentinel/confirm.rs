@@ -8,7 +8,7 @@ use super::role::{Role, check_role};
 use crate::{
     address::Peer,
     connection::{Connection, ConnectionError},
-    credentials::Credentials,
+    login::Login,
     position::Offset,
 };
 
@@ -41,12 +41,12 @@ pub enum NotConfirmed {
 /// too: that the Sentinels name it ([`super::follow`]) and that it agrees are both needed.
 pub async fn confirm_master(
     peer: &Peer,
-    credentials: Option<&Credentials>,
+    login: &Login,
     connection_name: &str,
 ) -> Result<Offset, NotConfirmed> {
     let address = || peer.address.clone();
     let exchange = async {
-        let mut connection = Connection::open(peer, credentials, connection_name).await?;
+        let mut connection = Connection::open(peer, login, connection_name).await?;
         check_role(&mut connection).await
     };
     match timeout(CONFIRM_TIMEOUT, exchange).await {
@@ -65,6 +65,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::credentials::Credentials;
 
     /// A node that answers these, one for each question, and then nothing.
     async fn node(answers: &'static [&'static str]) -> Peer {
@@ -84,21 +85,22 @@ mod tests {
     #[tokio::test]
     async fn a_node_is_asked_what_it_is() {
         let credentials = Credentials::new(None, "hunter2".to_owned());
+        let login = Login { credentials: Some(credentials), tls: None };
         let master = node(&["+OK\r\n", "+OK\r\n", "*3\r\n$6\r\nmaster\r\n:42\r\n*0\r\n"]).await;
-        let offset = confirm_master(&master, Some(&credentials), "test").await.unwrap();
+        let offset = confirm_master(&master, &login, "test").await.unwrap();
         assert_eq!(offset, Offset(42));
 
         let sentinel = node(&["+OK\r\n", "*2\r\n$8\r\nsentinel\r\n*0\r\n"]).await;
-        let error = confirm_master(&sentinel, None, "test").await.unwrap_err();
+        let error = confirm_master(&sentinel, &Login::default(), "test").await.unwrap_err();
         assert_eq!(error.to_string(), "announced:1 is no master");
 
         let refusing = node(&["-WRONGPASS no\r\n"]).await;
-        let error = confirm_master(&refusing, Some(&credentials), "test").await.unwrap_err();
+        let error = confirm_master(&refusing, &login, "test").await.unwrap_err();
         assert!(error.to_string().contains("AUTH was refused"), "{error}");
         assert!(!format!("{error:?}").contains("hunter2"));
 
         let silent = node(&["+OK\r\n"]).await;
-        let error = confirm_master(&silent, None, "test").await.unwrap_err();
+        let error = confirm_master(&silent, &Login::default(), "test").await.unwrap_err();
         assert_eq!(error.to_string(), "announced:1 did not say within 3 s what it is");
     }
 }

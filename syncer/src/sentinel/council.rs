@@ -41,8 +41,17 @@ pub(super) enum Outcome {
         /// The other Sentinels that it knows, when it was asked for them.
         announced: Option<Vec<SentinelEntry>>,
     },
-    Refused(String),
+    Refused(Refusal, String),
     Unreachable(String),
+}
+
+/// Why somebody who can be reached tells us nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// The user or its password, or there is none to send.
+    Login,
+    /// There is no TLS between us.
+    Tls,
 }
 
 /// What the driver is to do: voices to start (with their addresses) and to stop.
@@ -68,7 +77,7 @@ struct Voice {
 enum Heard {
     Nothing,
     Answer(Instant, Answer),
-    Refusal(String),
+    Refusal(Refusal, String),
     Failure(String),
 }
 
@@ -120,7 +129,7 @@ impl Council {
                     self.announce(entry, now);
                 }
             }
-            Outcome::Refused(message) => voice.heard = Heard::Refusal(message),
+            Outcome::Refused(refusal, message) => voice.heard = Heard::Refusal(refusal, message),
             Outcome::Unreachable(message) => voice.heard = Heard::Failure(message),
         }
     }
@@ -261,7 +270,8 @@ impl Council {
             let said = match &voice.heard {
                 Heard::Answer(at, _) => voice.answer(now).map(|answer| (Some(*at), answer)),
                 // Kept as long as it is the last word, since it is no vote and attempts are rare.
-                Heard::Refusal(_) => Some((None, &Answer::NotAuthorised)),
+                Heard::Refusal(Refusal::Login, _) => Some((None, &Answer::NotAuthorised)),
+                Heard::Refusal(Refusal::Tls, _) => Some((None, &Answer::NotTrusted)),
                 Heard::Nothing | Heard::Failure(_) => None,
             };
             let Some(said) = said else { continue };
@@ -324,6 +334,10 @@ impl Council {
                 "Sentinel refuses us: correct sentinel.auth, the sentinels' own user and password"
                     .to_owned()
             }
+            (ResolveFailure::NotTrusted, _) => {
+                "there is no TLS with the sentinels: correct sentinel.tls, or the sentinels"
+                    .to_owned()
+            }
             (ResolveFailure::MasterNameUnknown, _) => {
                 "Sentinel does not know the master's name".to_owned()
             }
@@ -365,9 +379,10 @@ impl Voice {
             }
             (_, Some(Answer::NameUnknown)) => "knows no such name".to_owned(),
             (_, Some(Answer::NotAuthorised)) => "not authorised".to_owned(),
+            (_, Some(Answer::NotTrusted)) => "no TLS".to_owned(),
             (Heard::Nothing, None) => "not asked yet".to_owned(),
             (Heard::Answer(..), None) => "has stopped answering".to_owned(),
-            (Heard::Refusal(message) | Heard::Failure(message), None) => message.clone(),
+            (Heard::Refusal(_, message) | Heard::Failure(message), None) => message.clone(),
         }
     }
 }

@@ -22,14 +22,10 @@ use super::{
     pick::{Candidate, Pick, ResolveFailure},
     voice::{self, VoiceContext},
 };
-use crate::{address::AddressMap, credentials::Credentials};
+use crate::{address::AddressMap, login::LoginSource};
 
 /// Reports wait here while the follower is busy, which takes microseconds; a full queue delays the voices only.
 const REPORTS_MAX: usize = 64;
-
-/// Gives what to authenticate with. Called at each connect, so that a password file that was changed counts at once;
-/// the error is a text for people, without the secret.
-pub type AuthSource = Arc<dyn Fn() -> Result<Option<Credentials>, String> + Send + Sync>;
 
 /// Whom to follow.
 #[derive(Clone)]
@@ -47,8 +43,8 @@ pub enum FollowTarget {
         master_name: String,
         /// Where Sentinels are asked first; the others are found through them. A service in front of several is fine.
         endpoints: Vec<String>,
-        /// The Sentinels' own credentials, which may differ from those of the data nodes.
-        auth: AuthSource,
+        /// How the Sentinels themselves are entered, which may differ from the data nodes.
+        login: LoginSource,
         /// Where addresses are dialled instead: those of the endpoints, and all that Sentinels announce.
         addresses: AddressMap,
     },
@@ -78,11 +74,6 @@ impl FollowConfig {
         let (end, connection_name) = (end.into(), connection_name.into());
         Self { end, connection_name, target, poll_interval: POLL_INTERVAL }
     }
-}
-
-/// Credentials that are in memory already.
-pub fn fixed_auth(credentials: Option<Credentials>) -> AuthSource {
-    Arc::new(move || Ok(credentials.clone()))
 }
 
 /// Who the master is.
@@ -209,7 +200,7 @@ impl Follower {
             self.council = Council::new(target.endpoints(), self.pace, now);
             self.voices.clear();
         } else {
-            // What changed may be the password: who was refused is asked at once.
+            // What changed may be the password, or TLS: who was refused is asked at once.
             for voice in self.council.drop_silent(now) {
                 self.voices.remove(&voice);
             }

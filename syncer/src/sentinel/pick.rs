@@ -31,6 +31,8 @@ pub enum Answer {
     NameUnknown,
     /// It refuses to tell us, or we could not read what to authenticate with.
     NotAuthorised,
+    /// There is no TLS with it.
+    NotTrusted,
 }
 
 /// The master that is believed.
@@ -62,6 +64,8 @@ pub enum ResolveFailure {
     NoSentinelReachable,
     /// Those that answer refuse us, or the password cannot be read.
     NotAuthorised,
+    /// There is no TLS with those that can be reached, or nothing to speak it with.
+    NotTrusted,
     /// Those that answer do not know the master's name.
     MasterNameUnknown,
     /// They differ, with the same epoch and without a majority.
@@ -133,6 +137,8 @@ fn without_master(views: &[View]) -> ResolveFailure {
         ResolveFailure::MasterNameUnknown
     } else if any(Answer::NotAuthorised) {
         ResolveFailure::NotAuthorised
+    } else if any(Answer::NotTrusted) {
+        ResolveFailure::NotTrusted
     } else {
         ResolveFailure::NoSentinelReachable
     }
@@ -142,14 +148,14 @@ impl View {
     fn epoch(&self) -> Option<u64> {
         match &self.answer {
             Answer::Master { config_epoch, .. } => Some(*config_epoch),
-            Answer::NameUnknown | Answer::NotAuthorised => None,
+            Answer::NameUnknown | Answer::NotAuthorised | Answer::NotTrusted => None,
         }
     }
 
     fn address(&self) -> Option<&str> {
         match &self.answer {
             Answer::Master { address, .. } => Some(address),
-            Answer::NameUnknown | Answer::NotAuthorised => None,
+            Answer::NameUnknown | Answer::NotAuthorised | Answer::NotTrusted => None,
         }
     }
 }

@@ -1,8 +1,8 @@
 //! One Sentinel, asked at its pace (each second) and listened to, for as long as the task lives.
 //!
 //! The polled answer decides. The subscription only says when to ask at once; it lives and dies with the polling
-//! connection, so that a peer which does not answer is not waited for twice. Names are resolved again and the
-//! password is read again at each connect.
+//! connection, so that a peer which does not answer is not waited for twice. Names are resolved again, password and
+//! certificates are read again at each connect.
 
 use std::{convert::Infallible, error::Error as _, sync::Arc, time::Instant};
 
@@ -14,15 +14,16 @@ use tracing::{debug, info, warn};
 
 use super::{
     backoff::Backoff,
-    council::{Outcome, Report},
+    council::{Outcome, Refusal, Report},
     follow::FollowTarget,
     pace::{POLL_TIMEOUT, Pace},
     pick::Answer,
     reply::{Event, SentinelEntry, parse_address, parse_event, parse_master, parse_sentinels},
 };
 use crate::{
+    causes,
     connection::{Connection, ConnectionError},
-    credentials::Credentials,
+    login::{Login, LoginError},
     resp::frame::Frame,
 };
 
@@ -49,18 +50,32 @@ pub(super) struct VoiceContext {
 /// Why a connection to a Sentinel ended.
 #[derive(Debug)]
 struct Failure {
-    is_refusal: bool,
+    refusal: Option<Refusal>,
     message: String,
 }
 
 impl From<ConnectionError> for Failure {
     fn from(err: ConnectionError) -> Self {
-        let is_refusal = err.is_refused_login();
+        let refusal = match &err {
+            err if err.is_refused_login() => Some(Refusal::Login),
+            err if err.is_tls() => Some(Refusal::Tls),
+            _ => None,
+        };
         let message = match err.source() {
             Some(source) => format!("{err}: {source}"),
             None => err.to_string(),
         };
-        Self { is_refusal, message }
+        Self { refusal, message }
+    }
+}
+
+impl From<LoginError> for Failure {
+    fn from(err: LoginError) -> Self {
+        let refusal = match &err {
+            LoginError::Password(_) => Refusal::Login,
+            LoginError::Tls(_) => Refusal::Tls,
+        };
+        Self { refusal: Some(refusal), message: causes::chain(&err) }
     }
 }
 
@@ -70,14 +85,16 @@ pub(super) async fn run(ctx: VoiceContext) {
     let mut is_answering = true;
     loop {
         let asked_at = Instant::now();
-        let Err(Failure { is_refusal, message }) =
+        let Err(Failure { refusal, message }) =
             session(&ctx, &mut backoff, &mut is_answering).await;
         if is_answering {
             warn!(end = &*ctx.end, sentinel = %ctx.address, error = %message, "a Sentinel does not answer");
             is_answering = false;
         }
-        let outcome =
-            if is_refusal { Outcome::Refused(message) } else { Outcome::Unreachable(message) };
+        let outcome = match refusal {
+            Some(refusal) => Outcome::Refused(refusal, message),
+            None => Outcome::Unreachable(message),
+        };
         ctx.tell(asked_at, outcome).await;
         sleep(backoff.step()).await;
     }
@@ -215,20 +232,19 @@ async fn listen(ctx: &VoiceContext, backoff: &mut Backoff) -> Result<Infallible,
 
 impl VoiceContext {
     async fn connect(&self) -> Result<Connection, Failure> {
-        let credentials =
-            self.credentials().map_err(|message| Failure { is_refusal: true, message })?;
+        let login = self.login()?;
         let peer = self.target.borrow().addresses().peer(&self.address);
-        let open = Connection::open(&peer, credentials.as_ref(), &self.connection_name);
+        let open = Connection::open(&peer, &login, &self.connection_name);
         Ok(open.await?)
     }
 
-    /// Reads what to authenticate with, as configured at this moment.
-    fn credentials(&self) -> Result<Option<Credentials>, String> {
-        let auth = match &*self.target.borrow() {
-            FollowTarget::Sentinel { auth, .. } => auth.clone(),
-            FollowTarget::Standalone { .. } => return Ok(None),
+    /// Reads what to log in with, as configured at this moment.
+    fn login(&self) -> Result<Login, LoginError> {
+        let login = match &*self.target.borrow() {
+            FollowTarget::Sentinel { login, .. } => login.clone(),
+            FollowTarget::Standalone { .. } => return Ok(Login::default()),
         };
-        auth()
+        login()
     }
 
     async fn tell(&self, asked_at: Instant, outcome: Outcome) {

@@ -45,12 +45,8 @@ impl SourceSide {
                 return Err(SourceError::NoMaster { reason: *reason, message: message.clone() });
             }
         };
-        let credentials = match &link.config().source.auth {
-            Some(auth) => Some(auth.read()?),
-            None => None,
-        };
-        let mut connection =
-            Connection::open(&self.peer, credentials.as_ref(), &link.names.reader).await?;
+        let login = link.config().source.login.read()?;
+        let mut connection = Connection::open(&self.peer, &login, &link.names.reader).await?;
         self.check_role(&mut connection).await?;
         self.check_no_record(&mut connection).await?;
         link.state.clear_waiting_for(WaitSubject::Pair, &[WaitReason::RoleConflict]);

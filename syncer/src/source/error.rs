@@ -1,7 +1,7 @@
 //! What can go wrong at the source, and what each is waited for as (Promise 8): none of these ends the process.
 
 use crate::{
-    connection::ConnectionError, contract::WaitReason, credentials::AuthReadError, resp::RespError,
+    connection::ConnectionError, contract::WaitReason, login::LoginError, resp::RespError,
     sentinel::pick::ResolveFailure, spool::SpoolError,
 };
 
@@ -16,9 +16,9 @@ pub enum SourceError {
         /// The same for people, with what each Sentinel said.
         message: String,
     },
-    /// The password file cannot be read.
+    /// What to log in with cannot be read.
     #[error(transparent)]
-    Password(#[from] AuthReadError),
+    Login(#[from] LoginError),
     /// The connection failed, or a command was refused.
     #[error(transparent)]
     Connection(#[from] ConnectionError),
@@ -89,8 +89,14 @@ impl SourceError {
             Self::NoMaster { reason: ResolveFailure::NotAuthorised, .. } => {
                 WaitReason::SourceSentinelAuth
             }
+            Self::NoMaster { reason: ResolveFailure::NotTrusted, .. } => {
+                WaitReason::SourceSentinelTLS
+            }
             Self::NoMaster { .. } | Self::MasterChanged => WaitReason::SourceNoMaster,
-            Self::Password(_) => WaitReason::SourceAuth,
+            Self::Login(LoginError::Password(_)) => WaitReason::SourceAuth,
+            Self::Login(LoginError::Tls(_)) | Self::Connection(ConnectionError::Tls { .. }) => {
+                WaitReason::SourceTLS
+            }
             Self::Connection(error) => match error.code() {
                 None => WaitReason::SourceUnreachable,
                 Some("LOADING") => WaitReason::SourceLoading,

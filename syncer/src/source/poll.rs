@@ -8,7 +8,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval},
 };
 
-use super::info::History;
+use super::{error::SourceError, info::History};
 use crate::{
     address::Peer,
     causes::chain,
@@ -26,15 +26,18 @@ const INTERVAL: Duration = Duration::from_secs(1);
 pub struct Poll {
     /// The node.
     pub peer: Peer,
-    /// Since when it does not answer.
+    /// Since when its word is not had.
     pub failing_since: Option<Instant>,
+    /// Whether that is because it does not answer. A node that refuses us, or that we do not trust, lives: a connection that
+    /// works is not given up for that.
+    pub is_silent: bool,
     /// Its offset.
     pub offset: Option<Offset>,
 }
 
 impl Poll {
     fn answered(&mut self, offset: Option<Offset>) {
-        self.failing_since = None;
+        (self.failing_since, self.is_silent) = (None, false);
         self.offset = offset;
     }
 }
@@ -70,13 +73,23 @@ pub async fn run(
             Err(error) => {
                 tracing::debug!(%error, address = peer.address, "the source did not answer INFO");
                 connection = None;
-                // A refusal is an answer: that it passes is waited for elsewhere.
-                let is_answer = matches!(error, ConnectionError::Refused { .. });
-                let answer = if is_answer { Ok(()) } else { Err(chain(&error)) };
-                link.state.set_answer(End::Source, answer);
+                let is_silent = match &error {
+                    // Nobody was asked.
+                    SourceError::Login(_) => false,
+                    // A refusal is an answer: that it passes is waited for elsewhere.
+                    SourceError::Connection(ConnectionError::Refused { .. }) => {
+                        link.state.set_answer(End::Source, Ok(()));
+                        false
+                    }
+                    error => {
+                        link.state.set_answer(End::Source, Err(chain(error)));
+                        !matches!(error, SourceError::Connection(ConnectionError::Tls { .. }))
+                    }
+                };
                 // Since the question, not since its time ran out: a silent cut is told within 10 s.
                 polls.send_modify(|poll| {
                     poll.failing_since.get_or_insert(asked);
+                    poll.is_silent = is_silent;
                 });
             }
         }
@@ -87,13 +100,12 @@ async fn ask(
     link: &Link,
     peer: &Peer,
     connection: &mut Option<Connection>,
-) -> Result<Option<History>, ConnectionError> {
+) -> Result<Option<History>, SourceError> {
     let open = match connection {
         Some(open) => open,
         None => {
-            let credentials = link.config().source.auth.as_ref().and_then(|auth| auth.read().ok());
-            connection
-                .insert(Connection::open(peer, credentials.as_ref(), &link.names.reader).await?)
+            let login = link.config().source.login.read()?;
+            connection.insert(Connection::open(peer, &login, &link.names.reader).await?)
         }
     };
     let info = open.call(&["INFO", "replication"]).await?;

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::tcp::{OwnedReadHalf, OwnedWriteHalf},
     time::{Instant, Interval, MissedTickBehavior, interval, timeout},
 };
 
@@ -22,6 +21,7 @@ use crate::{
     sentinel::follow::Resolution,
     spool::{CopyId, SpoolError, UnitMark},
     state::WaitSubject,
+    tls::stream::Stream,
 };
 
 /// Read at once. The buffer is the only memory that the source's side needs.
@@ -36,10 +36,9 @@ const RDB_HELD_MAX: Duration = Duration::from_secs(20);
 /// Room is given back many times in a copy; a lack that lasts longer than this is told, well within 10 s.
 const RDB_HELD_UNTOLD: Duration = Duration::from_secs(3);
 
-/// The connection in its two directions.
+/// The connection, and what was read from it. Nothing is written while a read is waited for, so it is not split.
 struct Wire {
-    read: OwnedReadHalf,
-    write: OwnedWriteHalf,
+    stream: Stream,
     buf: Vec<u8>,
     tick: Interval,
     last_bytes: Instant,
@@ -63,11 +62,9 @@ impl SourceSide {
     ) -> Result<(), SourceError> {
         let (stream, mut buf) = connection.into_parts();
         buf.reserve(READ_BYTES);
-        let (read, write) = stream.into_split();
         let mut tick = interval(Duration::from_secs(1));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut wire =
-            Wire { read, write, buf, tick, last_bytes: Instant::now(), ahead_since: None };
+        let mut wire = Wire { stream, buf, tick, last_bytes: Instant::now(), ahead_since: None };
         self.link.state.clear_waiting(WaitSubject::Source);
         let (offset, db) = match follows {
             Follows::Stream(offset, db) => (offset, db),
@@ -91,13 +88,13 @@ impl SourceSide {
         let shutdown = self.link.shutdown.clone();
         tokio::select! {
             () = shutdown.requested() => Ok(Event::Shutdown),
-            read = wire.read.read_buf(&mut wire.buf) => match read.map_err(ConnectionError::Io)? {
+            read = wire.stream.read_buf(&mut wire.buf) => match read.map_err(ConnectionError::Io)? {
                 0 => Err(ConnectionError::Closed.into()),
                 mut bytes => {
                     // A source that writes in small pieces: what more is there goes into the spool with it.
                     while wire.buf.len() < READ_BYTES {
-                        match wire.read.try_read_buf(&mut wire.buf) {
-                            Ok(more) if more > 0 => bytes += more,
+                        match wire.stream.read_ready(&mut wire.buf).await {
+                            Some(Ok(more)) if more > 0 => bytes += more,
                             // Its end, or an error, is met by the next read.
                             _ => break,
                         }
@@ -282,8 +279,9 @@ impl SourceSide {
         let silence = wire.last_bytes.elapsed();
         let poll = self.poll.borrow();
         let is_poll_of_this = poll.peer == self.peer;
-        let is_gone =
-            is_poll_of_this && poll.failing_since.is_some_and(|since| since.elapsed() >= SILENCE);
+        let is_gone = is_poll_of_this
+            && poll.is_silent
+            && poll.failing_since.is_some_and(|since| since.elapsed() >= SILENCE);
         // The source has more, and nothing comes of it.
         let is_ahead = is_poll_of_this && poll.offset > received && received.is_some();
         wire.ahead_since = is_ahead.then(|| wire.ahead_since.unwrap_or_else(Instant::now));
@@ -303,7 +301,11 @@ impl SourceSide {
         let offset = self.link.acknowledged(self.copy_id).0.min(received.0.saturating_sub(1));
         let mut command = Vec::with_capacity(64);
         encode::command(&mut command, &["REPLCONF", "ACK", itoa::Buffer::new().format(offset)]);
-        match timeout(SILENCE, wire.write.write_all(&command)).await {
+        let sent = async {
+            wire.stream.write_all(&command).await?;
+            wire.stream.flush().await
+        };
+        match timeout(SILENCE, sent).await {
             Ok(result) => Ok(result.map_err(ConnectionError::Io)?),
             Err(_) => Err(SourceError::Silent {
                 address: self.peer.address.clone(),
@@ -323,7 +325,7 @@ impl SourceSide {
         }
         self.acknowledge(&mut wire, received).await?;
         // The acknowledgement is sent before the end of the connection is.
-        wire.write.shutdown().await.map_err(ConnectionError::Io)?;
+        wire.stream.shutdown().await.map_err(ConnectionError::Io)?;
         Ok(())
     }
 }

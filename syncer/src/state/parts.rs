@@ -35,9 +35,11 @@ impl WaitSubject {
             WaitReason::TargetUnreachable
             | WaitReason::TargetLoading
             | WaitReason::TargetAuth
+            | WaitReason::TargetTLS
             | WaitReason::TargetPermission
             | WaitReason::TargetNoMaster
             | WaitReason::TargetSentinelAuth
+            | WaitReason::TargetSentinelTLS
             | WaitReason::TargetReadOnly
             | WaitReason::TargetOutOfMemory
             | WaitReason::TargetMisconf
@@ -49,9 +51,11 @@ impl WaitSubject {
             WaitReason::SourceUnreachable
             | WaitReason::SourceLoading
             | WaitReason::SourceAuth
+            | WaitReason::SourceTLS
             | WaitReason::SourcePermission
             | WaitReason::SourceNoMaster
             | WaitReason::SourceSentinelAuth
+            | WaitReason::SourceSentinelTLS
             | WaitReason::SourceError
             | WaitReason::SourceMasterLinkDown
             | WaitReason::SourceNotMaster => Self::Source,
@@ -95,9 +99,11 @@ impl EndParts {
                 WaitReason::SourceUnreachable
                     | WaitReason::SourceNoMaster
                     | WaitReason::SourceSentinelAuth
+                    | WaitReason::SourceSentinelTLS
                     | WaitReason::TargetUnreachable
                     | WaitReason::TargetNoMaster
                     | WaitReason::TargetSentinelAuth
+                    | WaitReason::TargetSentinelTLS
             )
         };
         match (wait.filter(is_gone), &self.answer) {

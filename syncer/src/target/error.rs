@@ -3,7 +3,7 @@
 use crate::{
     connection::ConnectionError,
     contract::{Owner, WaitReason},
-    credentials::AuthReadError,
+    login::LoginError,
     record::RecordError,
     sentinel::pick::ResolveFailure,
     spool::SpoolError,
@@ -20,9 +20,9 @@ pub enum TargetError {
         /// The same for people, with what each Sentinel said.
         message: String,
     },
-    /// The password file cannot be read.
+    /// What to log in with cannot be read.
     #[error(transparent)]
-    Password(#[from] AuthReadError),
+    Login(#[from] LoginError),
     /// The connection failed, or a command outside of a batch was refused.
     #[error(transparent)]
     Connection(#[from] ConnectionError),
@@ -82,8 +82,14 @@ impl TargetError {
             Self::NoMaster { reason: ResolveFailure::NotAuthorised, .. } => {
                 WaitReason::TargetSentinelAuth
             }
+            Self::NoMaster { reason: ResolveFailure::NotTrusted, .. } => {
+                WaitReason::TargetSentinelTLS
+            }
             Self::NoMaster { .. } | Self::MasterChanged => WaitReason::TargetNoMaster,
-            Self::Password(_) => WaitReason::TargetAuth,
+            Self::Login(LoginError::Password(_)) => WaitReason::TargetAuth,
+            Self::Login(LoginError::Tls(_)) | Self::Connection(ConnectionError::Tls { .. }) => {
+                WaitReason::TargetTLS
+            }
             Self::Connection(error) => match error.code() {
                 Some(_) => reason_of_words(&error.to_string()),
                 None => WaitReason::TargetUnreachable,

@@ -12,7 +12,6 @@ use std::{io::IoSlice, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
     time::{Instant, timeout},
 };
 
@@ -28,6 +27,7 @@ use crate::{
         reply::{self, Reply},
     },
     state::{LinkState, WaitSubject},
+    tls::{probe, stream::Stream},
 };
 
 /// A server that sent nothing for this long is asked on another connection whether it lives. Below the 10 s
@@ -117,7 +117,7 @@ pub enum Outcome {
 
 /// A connection under guard.
 pub struct GuardedConnection {
-    stream: TcpStream,
+    stream: Stream,
     peer: Peer,
     record_key: String,
     input: Vec<u8>,
@@ -346,7 +346,7 @@ impl GuardedConnection {
         result
     }
 
-    /// Writes all parts, in one system call where the socket takes them.
+    /// Writes all parts, in one system call where the socket takes them, and sees that none of it waits within TLS.
     async fn write_all(&mut self, parts: &mut [&[u8]]) -> Result<(), TargetError> {
         let mut since = Instant::now();
         while parts.iter().any(|part| !part.is_empty()) {
@@ -364,13 +364,22 @@ impl GuardedConnection {
                 Err(_) => self.check_silence(since).await?,
             }
         }
-        Ok(())
+        loop {
+            match timeout(SILENCE_BEFORE_PROBE, self.stream.flush()).await {
+                Ok(flushed) => return Ok(flushed.map_err(ConnectionError::Io)?),
+                Err(_) => self.check_silence(since).await?,
+            }
+        }
     }
 
     /// An answer is owed for long: tells it, and gives up if the node is gone.
     async fn check_silence(&self, since: Instant) -> Result<(), TargetError> {
         let seconds = since.elapsed().as_secs();
-        if since.elapsed() > SILENCE_MAX || !answers(&self.peer.dial).await {
+        // Held writes (`CLIENT PAUSE`) and a cut look the same on the connection that waits.
+        let is_tls = self.stream.is_tls();
+        if since.elapsed() > SILENCE_MAX
+            || !probe::answers(&self.peer.dial, is_tls, SILENCE_BEFORE_PROBE).await
+        {
             return Err(TargetError::Silent { seconds });
         }
         let message = format!(
@@ -384,15 +393,4 @@ impl GuardedConnection {
 
 fn protocol(error: RespError) -> TargetError {
     ConnectionError::Protocol(error).into()
-}
-
-/// Whether a node answers at all, be it with an error: held writes (`CLIENT PAUSE`) and a cut look the same on
-/// the connection that waits.
-async fn answers(address: &str) -> bool {
-    let exchange = async {
-        let mut stream = TcpStream::connect(address).await?;
-        stream.write_all(b"*1\r\n$4\r\nPING\r\n").await?;
-        stream.read(&mut [0; 16]).await
-    };
-    matches!(timeout(SILENCE_BEFORE_PROBE, exchange).await, Ok(Ok(length)) if length > 0)
 }

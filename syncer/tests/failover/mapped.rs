@@ -90,6 +90,7 @@ fn from_outside(name: &str, set: &SentinelSet) -> Result<(SyncerSite, Value)> {
         endpoints,
         username: None,
         password: None,
+        tls: None,
     };
     Ok((SyncerSite { topology, ..SyncerSite::sentinel_set(name, set) }, Value::Array(map)))
 }

@@ -15,7 +15,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::{node::Node, sentinel_set::SentinelSet};
+use crate::{node::Node, sentinel_set::SentinelSet, tls::TlsFiles};
 
 /// How a site is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub enum Topology {
         username: Option<String>,
         /// The sentinels' password.
         password: Option<String>,
+        /// TLS with the sentinels.
+        tls: Option<SyncerTls>,
     },
 }
 
@@ -49,6 +51,37 @@ pub struct SyncerSite {
     pub username: Option<String>,
     /// The data nodes' password.
     pub password: Option<String>,
+    /// TLS with the data nodes.
+    pub tls: Option<SyncerTls>,
+}
+
+/// What the syncer is told about TLS. The files stay where they are: a test rotates them there.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SyncerTls {
+    /// Whom it trusts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+    /// What it shows of itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate_file: Option<PathBuf>,
+    /// The key of that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_file: Option<PathBuf>,
+    /// The name that it expects.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_name: Option<String>,
+}
+
+impl From<&TlsFiles> for SyncerTls {
+    fn from(files: &TlsFiles) -> Self {
+        Self {
+            ca_file: Some(files.ca.clone()),
+            certificate_file: Some(files.certificate.clone()),
+            key_file: Some(files.key.clone()),
+            server_name: None,
+        }
+    }
 }
 
 impl SyncerSite {
@@ -59,13 +92,15 @@ impl SyncerSite {
             topology: Topology::Standalone { address: address.to_string() },
             username: None,
             password: None,
+            tls: None,
         }
     }
 
-    /// One server, with its password.
+    /// One server, with its password and certificates.
     pub fn node(name: &str, node: &Node) -> Self {
         Self {
             password: node.password().map(str::to_string),
+            tls: node.tls().map(SyncerTls::from),
             ..Self::standalone(name, &node.address())
         }
     }
@@ -79,9 +114,11 @@ impl SyncerSite {
                 endpoints: set.endpoints(),
                 username: None,
                 password: set.sentinel_password().map(str::to_string),
+                tls: set.tls().map(SyncerTls::from),
             },
             username: None,
             password: set.password().map(str::to_string),
+            tls: set.tls().map(SyncerTls::from),
         }
     }
 }
@@ -212,17 +249,24 @@ fn site(site: &SyncerSite, end: &str, directory: &Path) -> Result<Value> {
     let mut value = json!({ "name": site.name });
     match &site.topology {
         Topology::Standalone { address } => value["standalone"] = json!({ "address": address }),
-        Topology::Sentinel { master_name, endpoints, username, password } => {
+        Topology::Sentinel { master_name, endpoints, username, password, tls } => {
             value["sentinel"] = json!({ "masterName": master_name, "endpoints": endpoints });
             let file = directory.join(format!("{end}-sentinel-password"));
             if let Some(auth) = auth(username.as_deref(), password.as_deref(), file)? {
                 value["sentinel"]["auth"] = auth;
+            }
+            if let Some(tls) = tls {
+                value["sentinel"]["tls"] =
+                    serde_json::to_value(tls).context("failed to write TLS")?;
             }
         }
     }
     let file = directory.join(format!("{end}-password"));
     if let Some(auth) = auth(site.username.as_deref(), site.password.as_deref(), file)? {
         value["auth"] = auth;
+    }
+    if let Some(tls) = &site.tls {
+        value["tls"] = serde_json::to_value(tls).context("failed to write TLS")?;
     }
     Ok(value)
 }
@@ -278,9 +322,11 @@ mod tests {
                 endpoints: vec!["127.0.0.1:26379".to_string()],
                 username: None,
                 password: Some("watch".to_string()),
+                tls: None,
             },
             username: Some("copier".to_string()),
             password: Some("secret".to_string()),
+            tls: None,
         };
         let options =
             SyncerOptions::new("cart", source, SyncerSite::standalone("shanghai", "127.0.0.1:1"))

@@ -29,6 +29,7 @@ pub(crate) fn found(object: &RedisSync) -> Dereferenced {
             .into_iter()
             .map(|reference| (reference, Ok(Secret::new(PASSWORD.to_owned()))))
             .collect(),
+        tls: Default::default(),
     }
 }
 

@@ -1,6 +1,8 @@
+use redissync_e2e::tls::Authority;
 use redissync_syncer::credentials::Secret;
 
 use super::{fixtures::*, *};
+use crate::controller::tls_secrets;
 
 const SPEC: &str = r"
 sites:
@@ -80,6 +82,70 @@ fn a_missing_password_names_the_field_the_secret_and_the_remedy() {
 }
 
 #[test]
+fn what_is_wrong_with_a_secret_for_tls_names_the_field_and_never_the_key() {
+    let directory = tempfile::tempdir().unwrap();
+    let issue = |name: &str| {
+        let files = Authority::new(name).unwrap().issue(&directory.path().join(name), &["a"]);
+        let files = files.unwrap();
+        [files.ca, files.certificate, files.key].map(|path| std::fs::read(path).unwrap())
+    };
+    let ([ca, certificate, key], [_, _, other]) = (issue("one"), issue("other"));
+    let spec = SPEC.replace(
+        "standalone: {address: 'h:1'}",
+        "standalone: {address: 'h:1'}\n  tls: {caSecretRef: {name: ca}, certificateSecretRef: {name: own}}",
+    );
+    let object = object(&spec);
+    let told = |secrets: &[(&str, &str, &[u8])]| {
+        let mut dereferenced = found(&object);
+        for (site, servers, tls) in tls_secrets::of_spec(&object.spec) {
+            let resolved = tls_secrets::resolve(tls, |name, key| {
+                if secrets.iter().all(|(secret, ..)| *secret != name) {
+                    return Err(SecretFault::NoSecret);
+                }
+                let entry = secrets.iter().find(|(secret, of, _)| (*secret, *of) == (name, key));
+                entry.map(|(.., bytes)| bytes.to_vec()).ok_or(SecretFault::NoKey)
+            });
+            dereferenced.tls.insert((site.name.clone(), servers), resolved);
+        }
+        let secret = String::from_utf8(key.clone()).unwrap();
+        assert!(!format!("{dereferenced:?}").contains(secret.lines().nth(1).unwrap()));
+        validate(&object, &dereferenced).map(|_| ())
+    };
+    let own = ("own", "tls.crt", &*certificate);
+    let its_key = ("own", "tls.key", &*key);
+    told(&[("ca", "ca.crt", &ca), own, its_key]).unwrap();
+    use InvalidReason::{SecretInvalid, SecretNotFound};
+    for (secrets, reason, words) in [
+        (vec![own, its_key], SecretNotFound, "tls.caSecretRef: there is no Secret 'ca'"),
+        (
+            vec![("ca", "x", &*ca), own, its_key],
+            SecretInvalid,
+            "tls.caSecretRef: the Secret 'ca' has no key 'ca.crt'",
+        ),
+        (
+            vec![("ca", "ca.crt", &*ca), own],
+            SecretInvalid,
+            "tls.certificateSecretRef: the Secret 'own' has no key 'tls.key'",
+        ),
+        (
+            vec![("ca", "ca.crt", b"x"), own, its_key],
+            SecretInvalid,
+            "tls: key 'ca.crt' of the Secret 'ca' holds no certificate",
+        ),
+        (
+            vec![("ca", "ca.crt", &*ca), own, ("own", "tls.key", &*other)],
+            SecretInvalid,
+            "tls: the private key of key 'tls.key' of the Secret 'own' does not fit",
+        ),
+    ] {
+        let invalid = told(&secrets).unwrap_err();
+        assert_eq!(invalid.reason, reason, "{}", invalid.message);
+        let whole = format!("spec.sites[shanghai].{words}");
+        assert!(invalid.message.starts_with(&whole), "{}", invalid.message);
+    }
+}
+
+#[test]
 fn no_password_is_in_the_configuration_or_in_what_is_printed() {
     let object = object(SPEC);
     let sync = validate(&object, &found(&object)).unwrap();
@@ -88,12 +154,12 @@ fn no_password_is_in_the_configuration_or_in_what_is_printed() {
 }
 
 #[test]
-fn credentials_are_those_of_their_own_end() {
+fn logins_are_those_of_their_own_end() {
     let object = object(SPEC);
     let sync = validate(&object, &found(&object)).unwrap();
-    let target = credentials(&sync.target, &found(&object));
-    assert_eq!(target.data, None);
-    let sentinel = target.sentinel.unwrap();
+    let target = logins(&sync.target, &found(&object));
+    assert_eq!(target.data.credentials, None);
+    let sentinel = target.sentinel.credentials.unwrap();
     assert_eq!(sentinel.username.as_deref(), Some("watcher"));
     assert_eq!(sentinel.password, Secret::new(PASSWORD.to_owned()));
 }

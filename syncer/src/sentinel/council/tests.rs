@@ -207,7 +207,7 @@ fn the_number_of_voices_is_bounded() {
 fn a_message_says_what_each_one_said() {
     let mut room = Room::new(&["s1", "s2"]);
     room.says("s1", "a", "old@3", &[]);
-    room.tell("s2", Outcome::Refused("AUTH was refused: WRONGPASS".into()));
+    room.tell("s2", Outcome::Refused(Refusal::Login, "AUTH was refused: WRONGPASS".into()));
     let (pick, message) = room.council.decide(last("new", 4).as_ref(), room.now);
     assert_eq!(pick, Pick::Wait(ResolveFailure::OlderEpochRefused));
     assert_eq!(

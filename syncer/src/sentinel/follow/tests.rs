@@ -3,7 +3,11 @@ use std::sync::Mutex;
 use tokio::time::timeout;
 
 use super::*;
-use crate::{credentials::Secret, sentinel::fake::FakeSentinel};
+use crate::{
+    credentials::{AuthReadError, Credentials, Secret},
+    login::{Login, LoginSource},
+    sentinel::fake::FakeSentinel,
+};
 
 /// Long enough for every limit that a test runs into, once.
 const DEADLINE: Duration = Duration::from_secs(15);
@@ -75,13 +79,13 @@ fn standalone(address: &str) -> FollowTarget {
 }
 
 fn at(endpoints: &[&FakeSentinel]) -> FollowTarget {
-    with_auth(endpoints, Arc::new(|| Ok(None)))
+    with_login(endpoints, Arc::new(|| Ok(Login::default())))
 }
 
-fn with_auth(endpoints: &[&FakeSentinel], auth: AuthSource) -> FollowTarget {
+fn with_login(endpoints: &[&FakeSentinel], login: LoginSource) -> FollowTarget {
     let endpoints = endpoints.iter().map(|sentinel| sentinel.address.clone()).collect();
     let addresses = AddressMap::default();
-    FollowTarget::Sentinel { master_name: "mymaster".into(), endpoints, auth, addresses }
+    FollowTarget::Sentinel { master_name: "mymaster".into(), endpoints, login, addresses }
 }
 
 /// Three that know each other and agree.
@@ -139,8 +143,8 @@ fn mapped(target: FollowTarget, entries: &[(&str, &str)]) -> FollowTarget {
         map.insert(announced.parse().unwrap(), dial.parse().unwrap());
     }
     match target {
-        FollowTarget::Sentinel { master_name, endpoints, auth, .. } => {
-            FollowTarget::Sentinel { master_name, endpoints, auth, addresses: map }
+        FollowTarget::Sentinel { master_name, endpoints, login, .. } => {
+            FollowTarget::Sentinel { master_name, endpoints, login, addresses: map }
         }
         FollowTarget::Standalone { address, .. } => {
             FollowTarget::Standalone { address, addresses: map }
@@ -267,24 +271,24 @@ async fn connections_that_were_closed_come_back() {
 async fn password_is_read_again_and_each_failure_has_its_reason() {
     let s0 = FakeSentinel::start("id-0", None).await;
     s0.script().password = Some("right".into());
-    let file: Arc<Mutex<Result<&str, &str>>> = Arc::new(Mutex::new(Err("no such file")));
+    let file: Arc<Mutex<Option<&str>>> = Arc::default();
     let read = Arc::clone(&file);
-    let auth: AuthSource = Arc::new(move || {
-        let password = (*read.lock().unwrap())?;
-        let password = Secret::new(password.to_owned());
-        Ok(Some(Credentials { username: None, password }))
+    let login: LoginSource = Arc::new(move || {
+        let none = || AuthReadError::Empty { path: "/password".into() };
+        let password = Secret::new((*read.lock().unwrap()).ok_or_else(none)?.to_owned());
+        Ok(Login { credentials: Some(Credentials { username: None, password }), tls: None })
     });
-    let mut following = Following::start(with_auth(&[&s0], auth));
+    let mut following = Following::start(with_login(&[&s0], login));
     let says = |words: &'static str| {
         move |now: &Resolution| {
             matches!(now, Resolution::Unknown { reason: ResolveFailure::NotAuthorised, message }
                 if message.contains(words))
         }
     };
-    following.until("an unreadable password", says("no such file")).await;
-    *file.lock().unwrap() = Ok("wrong");
+    following.until("an unreadable password", says("/password is empty")).await;
+    *file.lock().unwrap() = Some("wrong");
     following.until("a wrong password", says("WRONGPASS")).await;
-    *file.lock().unwrap() = Ok("right");
+    *file.lock().unwrap() = Some("right");
     following.until_unknown(ResolveFailure::MasterNameUnknown).await;
     s0.set_master("a", 6379, 1);
     following.until_known("a:6379").await;

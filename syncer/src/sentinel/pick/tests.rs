@@ -1,10 +1,11 @@
 use super::*;
 
-/// `a@5` is a view of master `a` at epoch 5; `?` does not know the name, `!` refuses.
+/// `a@5` is a view of master `a` at epoch 5; `?` does not know the name, `!` refuses, `/` has no TLS with us.
 fn views(text: &str) -> Vec<View> {
     let answer = |word: &str| match word {
         "?" => Answer::NameUnknown,
         "!" => Answer::NotAuthorised,
+        "/" => Answer::NotTrusted,
         word => {
             let (address, epoch) = word.split_once('@').unwrap();
             Answer::Master { address: address.into(), config_epoch: epoch.parse().unwrap() }
@@ -39,6 +40,9 @@ fn rules() {
         ("nobody answers", "", "", 3, "NoSentinelReachable"),
         ("nobody answers, whatever was known", "", "a@5", 3, "NoSentinelReachable"),
         ("all refuse us", "! !", "", 3, "NotAuthorised"),
+        ("nobody has TLS with us", "/ /", "", 3, "NotTrusted"),
+        ("a refusal outranks it", "/ !", "", 3, "NotAuthorised"),
+        ("one voice without TLS is enough", "/ a@0", "", 3, "a@0"),
         ("nobody knows the name", "? ?", "", 2, "MasterNameUnknown"),
         ("a name unknown outranks a refusal", "! ?", "", 2, "MasterNameUnknown"),
         ("who knows the name outvotes who does not", "? ! a@0", "", 3, "a@0"),
