@@ -2,15 +2,18 @@
 
 use redissync_syncer::{
     contract::{
-        self, AuthConfig, EndpointConfig, ExpiryConfig, FullCopyConfig, OnExistingData,
-        OnUnsupported, ReleaseConfig, RetentionConfig, SentinelConfig, ServerConfig, SpoolConfig,
-        StandaloneConfig, SyncerConfig,
+        self, AuthConfig, EndpointConfig, EvictingTarget, ExpiryConfig, FullCopyConfig,
+        OnExistingData, OnUnsupported, PreflightConfig, ReleaseConfig, RetentionConfig,
+        SentinelConfig, ServerConfig, SpoolConfig, StandaloneConfig, SyncerConfig,
     },
     quantity::{Bytes, QuantityError, Span},
 };
 
 use crate::{
-    crd::{ExistingData, RedisSyncSpec, ReleaseAction, ReleaseSpec, SiteSpec, Unsupported},
+    crd::{
+        EvictingStandby, ExistingData, RedisSyncSpec, ReleaseAction, ReleaseSpec, SiteSpec,
+        Unsupported,
+    },
     names,
 };
 
@@ -58,6 +61,12 @@ pub fn build(
             },
         },
         expiry: ExpiryConfig { grace: spec.expiry.grace.parse::<Span>()? },
+        preflight: PreflightConfig {
+            evicting_target: match spec.preflight.evicting_standby {
+                EvictingStandby::Refuse => EvictingTarget::Refuse,
+                EvictingStandby::Allow => EvictingTarget::Allow,
+            },
+        },
         spool: SpoolConfig {
             dir: names::SPOOL_DIR.to_owned(),
             max_bytes: spec.spool.max_bytes.parse::<Bytes>()?,
@@ -142,6 +151,7 @@ pub fn restart_text(config: &SyncerConfig) -> String {
         target,
         full_copy,
         expiry,
+        preflight: _,
         spool,
         paused: _,
         release: _,
