@@ -9,7 +9,6 @@ use std::{
 use tokio::sync::watch;
 
 use crate::{
-    address::Peer,
     config::ValidatedConfig,
     contract::FullCopyReason,
     gate::Gate,
@@ -98,8 +97,8 @@ pub struct Link {
     pub evicts: watch::Sender<Option<String>>,
     /// The source's stream is being received. Set by the source's side.
     pub is_source_attached: AtomicBool,
-    /// The source for which the preflight's checks are in the report. Set by the preflight's watch.
-    pub preflighted: watch::Sender<Option<Peer>>,
+    /// The preflight's checks were made once in this process. Set by the preflight's watch.
+    pub is_preflighted: watch::Sender<bool>,
     lag: Mutex<LagTracker>,
 }
 
@@ -129,7 +128,7 @@ impl Link {
             acknowledged: Mutex::new(None),
             evicts: watch::Sender::new(None),
             is_source_attached: AtomicBool::new(false),
-            preflighted: watch::Sender::new(None),
+            is_preflighted: watch::Sender::new(false),
             lag: Mutex::new(LagTracker::default()),
         }
     }

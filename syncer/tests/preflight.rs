@@ -137,7 +137,7 @@ fn a_backlog_that_bridges_nothing_is_told_before_the_source_forks() -> Result<()
         sleep(Duration::from_millis(20));
     }
     let report =
-        pair.syncer.wait_for("the backlog to be called too small", TOLD_WITHIN, |report| {
+        pair.syncer.wait_for("the backlog to be called too small", PATIENCE, |report| {
             report.0["links"][0]["backlog"]["health"] == "TooSmall"
         })?;
     let backlog = &report.0["links"][0]["backlog"];

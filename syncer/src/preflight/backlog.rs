@@ -15,6 +15,8 @@ pub const BRIDGE_SECONDS_MIN: u64 = 60;
 const BRIDGE_SECONDS_WELL: u64 = 2 * BRIDGE_SECONDS_MIN;
 /// The rate is averaged over about so long: a burst of seconds is not what a backlog is sized by.
 const MEMORY: Duration = Duration::from_secs(60);
+/// Before so long was measured nothing is told: seconds of a burst, or of the writes after a start, are no rate.
+const MEASURED_MIN: Duration = Duration::from_secs(10);
 /// No use in more: a source that writes a byte a second.
 const SECONDS_MAX: u64 = 365 * 86_400;
 /// A sentence is renewed this often at most, for it ends up in a status.
@@ -53,7 +55,7 @@ impl BacklogMeter {
         *self = Self::default();
     }
 
-    /// The source has said where it is. `None` before the rate is known.
+    /// The source has said where it is. `None` before the rate is known well enough.
     pub fn note(&mut self, now: Instant, sample: Sample) -> Option<BacklogReport> {
         let last = self.last.replace((now, sample));
         let (at, last) = last?;
@@ -75,7 +77,7 @@ impl BacklogMeter {
             None => (momentary, passed),
         };
         self.rate = Some((rate, measured));
-        Some(self.report(now, sample, rate))
+        (measured >= MEASURED_MIN).then(|| self.report(now, sample, rate))
     }
 
     fn report(&mut self, now: Instant, sample: Sample, rate: f64) -> BacklogReport {
@@ -177,7 +179,7 @@ mod tests {
         assert_eq!(report.write_bytes_per_second, 1 << 10);
 
         let mut idle = BacklogMeter::default();
-        let report = run(&mut idle, Instant::now(), 7, 5, 0);
+        let report = run(&mut idle, Instant::now(), 7, 15, 0);
         assert_eq!((report.health, report.seconds), (BacklogHealth::Bridges, None));
     }
 
@@ -227,9 +229,9 @@ mod tests {
     fn another_history_begins_the_measurement_anew() {
         let start = Instant::now();
         let mut meter = BacklogMeter::default();
-        run(&mut meter, start, 1000, 5, 10);
+        run(&mut meter, start, 1000, 15, 10);
         let other = Sample { replid: "b".repeat(40).parse().unwrap(), ..sample(1 << 40, None) };
-        assert!(meter.note(start + Duration::from_secs(6), other).is_none());
+        assert!(meter.note(start + Duration::from_secs(16), other).is_none());
         assert_eq!(meter.bytes_per_second(), None);
     }
 
@@ -237,8 +239,8 @@ mod tests {
     fn a_sentence_stays_for_a_minute_whatever_its_numbers_do() {
         let start = Instant::now();
         let mut meter = BacklogMeter::default();
-        let first = run(&mut meter, start, 0, 1, 1 << 18).message;
-        let second = meter.note(start + Duration::from_secs(2), sample(90 << 20, None)).unwrap();
+        let first = run(&mut meter, start, 0, 12, 1 << 18).message;
+        let second = meter.note(start + Duration::from_secs(13), sample(90 << 20, None)).unwrap();
         assert_eq!(first, second.message);
     }
 }

@@ -35,7 +35,7 @@ use crate::{
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 /// How often everything is.
 const ROUND_INTERVAL: Duration = Duration::from_secs(300);
-/// After a round in which a node could not be asked.
+/// After a round in which a node could not be asked, and after the first.
 const ROUND_RETRY: Duration = Duration::from_secs(30);
 /// A node that was just promoted needs a moment to be what it is.
 const SETTLE: Duration = Duration::from_secs(3);
@@ -329,9 +329,11 @@ impl Watch {
         let checks = checks(&facts);
         self.log(&checks);
         link.state.set_preflight(checks);
+        link.is_preflighted.send_replace(true);
+        // Once more soon after the first: by then PSYNC was granted or not, and the stream is measured.
+        let is_settled = is_whole && (is_attached || self.was_round_made);
         self.was_round_made = true;
-        link.preflighted.send_replace(self.source.as_ref().map(|probe| probe.peer.clone()));
-        let pause = if is_whole { ROUND_INTERVAL } else { ROUND_RETRY };
+        let pause = if is_settled { ROUND_INTERVAL } else { ROUND_RETRY };
         self.round_due = time::Instant::now() + pause;
     }
 }

@@ -77,10 +77,10 @@ impl SourceSide {
         Ok((connection, follows))
     }
 
-    /// What may make a full copy futile is told before the source forks for it.
+    /// What may make a full copy futile is told before the source forks for it the first time.
     async fn await_preflight(&self) {
-        let mut preflighted = self.link.preflighted.subscribe();
-        let is_told = preflighted.wait_for(|peer| peer.as_ref() == Some(&self.peer));
+        let mut is_preflighted = self.link.is_preflighted.subscribe();
+        let is_told = is_preflighted.wait_for(|is_preflighted| *is_preflighted);
         let _told = tokio::time::timeout(PREFLIGHT_MAX, is_told).await;
     }
 

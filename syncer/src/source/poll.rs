@@ -118,7 +118,10 @@ fn measure(link: &Link, history: &History, meter: &mut BacklogMeter) {
     let received =
         link.state.ladder.received.get().filter(|_| !is_attached && is_followed(link, history));
     let sample = Sample { replid: history.replid, offset: history.offset, backlog_bytes, received };
-    link.state.set_backlog(meter.note(std::time::Instant::now(), sample));
+    // While a new history is measured, what was known of the one before stands.
+    if let Some(report) = meter.note(std::time::Instant::now(), sample) {
+        link.state.set_backlog(Some(report));
+    }
 }
 
 /// Whether it is the history that we follow.
