@@ -26,6 +26,12 @@ pub enum ConditionType {
     Synced,
     /// The standby's data are known to equal the source's as of the position.
     DataVerified,
+    /// What the pair works under will hold: versions, rights, sizes, policies.
+    PreflightPassed,
+    /// A cut between syncer and source is bridged by the source's backlog.
+    BacklogHealthy,
+    /// Keys may run out at the standby before their renewal arrives.
+    ExpiryAtRisk,
 }
 
 impl ConditionType {
@@ -39,6 +45,9 @@ impl ConditionType {
             Self::TargetReachable => "TargetReachable",
             Self::Synced => "Synced",
             Self::DataVerified => "DataVerified",
+            Self::PreflightPassed => "PreflightPassed",
+            Self::BacklogHealthy => "BacklogHealthy",
+            Self::ExpiryAtRisk => "ExpiryAtRisk",
         }
     }
 }

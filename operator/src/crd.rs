@@ -17,8 +17,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use pair::{
-    ExistingData, ExpirySpec, FullCopySpec, ReleaseAction, ReleaseSpec, RetentionSpec, SpoolSpec,
-    Unsupported,
+    EvictingStandby, ExistingData, ExpirySpec, FullCopySpec, PreflightSpec, ReleaseAction,
+    ReleaseSpec, RetentionSpec, SpoolSpec, Unsupported,
 };
 pub use site::{
     AddressMapping, AuthSpec, PasswordSecretRef, SentinelAuthSpec, SentinelSpec, SiteSpec,
@@ -119,6 +119,10 @@ pub struct RedisSyncSpec {
     /// When keys expire at the standby.
     #[serde(default, skip_serializing_if = "ExpirySpec::is_default")]
     pub expiry: ExpirySpec,
+    /// What of the conditions that the pair works under may be as it is. They are checked before the first copy and every
+    /// five minutes; see the conditions `PreflightPassed` and `BacklogHealthy`.
+    #[serde(default, skip_serializing_if = "PreflightSpec::is_default")]
+    pub preflight: PreflightSpec,
     /// The log on disk of what the source sent. It bridges the times at which the standby cannot be reached.
     #[serde(default)]
     pub spool: SpoolSpec,

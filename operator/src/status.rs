@@ -1,6 +1,7 @@
 //! Step 7, pure: the status of one object, from what was seen. Whoever erases it loses nothing (Promise 12).
 
 pub mod findings;
+pub mod outlook;
 pub mod links;
 pub mod text;
 pub mod words;

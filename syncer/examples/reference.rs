@@ -5,7 +5,8 @@ use std::io::{self, Write};
 
 use redissync_syncer::{
     contract::{
-        CopyPhase, FullCopyReason, HaltReason, Phase, REPORT_VERSION, Topology, WaitEnd, WaitReason,
+        BacklogHealth, CheckName, CopyPhase, ExpiryRisk, FullCopyReason, HaltReason, Phase,
+        REPORT_VERSION, Topology, WaitEnd, WaitReason,
     },
     metrics,
 };
@@ -40,6 +41,17 @@ fn main() -> io::Result<()> {
     words(&mut out, "Reasons of a full copy", "`links[].fullCopies.lastReason`.", copies)?;
     let parts = CopyPhase::ALL.iter().map(|word| (word.as_str(), word.description()));
     words(&mut out, "Parts of a full copy", "`links[].fullCopies.progress.phase`.", parts)?;
+    let checks = CheckName::ALL.iter().map(|word| (word.as_str(), word.description()));
+    words(
+        &mut out,
+        "Checks of the preflight",
+        "`preflight[].check`, with `result` Passed, Warning, Failed or Unknown; what to do about each: [operations](operations.md#preflight).",
+        checks,
+    )?;
+    let health = BacklogHealth::ALL.iter().map(|word| (word.as_str(), word.description()));
+    words(&mut out, "The source's backlog", "`links[].backlog.health`.", health)?;
+    let risks = ExpiryRisk::ALL.iter().map(|word| (word.as_str(), word.description()));
+    words(&mut out, "Expiry", "`links[].expiry.risk`.", risks)?;
     let ends = WaitEnd::ALL.iter().map(|word| (word.as_str(), word.description()));
     words(&mut out, "Ends", "`waits[].end`: which end a wait concerns.", ends)?;
     let topologies = Topology::ALL.iter().map(|word| (word.as_str(), word.description()));

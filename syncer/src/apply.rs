@@ -267,9 +267,12 @@ impl Applier {
         }
     }
 
-    /// The master that Sentinel names is still the one that we write to. No word from any Sentinel is no reason to
-    /// stop: the node itself says what it is.
+    /// The master that Sentinel names is still the one that we write to, and keeps what it is given. No word from any
+    /// Sentinel is no reason to stop: the node itself says what it is.
     fn check_master(&self, peer: &Peer) -> Result<(), TargetError> {
+        if let Some(why) = &*self.link.evicts.borrow() {
+            return Err(TargetError::Evicts(why.clone()));
+        }
         match &*self.resolution.borrow() {
             Resolution::Known(candidate) if candidate.peer() != *peer => {
                 Err(TargetError::MasterChanged)

@@ -14,7 +14,7 @@ use std::{
 
 use crate::{
     address::{AddressMap, HostPort},
-    contract::{OnExistingData, OnUnsupported, SyncerConfig, Topology},
+    contract::{EvictingTarget, OnExistingData, OnUnsupported, SyncerConfig, Topology},
     grace::Grace,
     login::LoginFiles,
     release::Decision,
@@ -38,6 +38,8 @@ pub struct ValidatedConfig {
     pub grace: Grace,
     /// What to do about keys that the target cannot take.
     pub on_unsupported: OnUnsupported,
+    /// What to do about a target that evicts keys.
+    pub evicting_target: EvictingTarget,
     /// Where and how much is spooled.
     pub spool: SpoolSettings,
     /// Whether applying rests.

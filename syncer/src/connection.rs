@@ -220,6 +220,35 @@ impl Connection {
         }
     }
 
+    /// Sends several commands at once and waits for all their answers, errors of the server among them: one round trip.
+    pub async fn call_each<A: AsRef<[u8]>>(
+        &mut self,
+        commands: &[Vec<A>],
+    ) -> Result<Vec<Frame>, ConnectionError> {
+        let command = || {
+            let name = commands.first().and_then(|words| words.first());
+            name.map_or_else(String::new, |name| {
+                String::from_utf8_lossy(name.as_ref()).into_owned()
+            })
+        };
+        let exchange = async {
+            let mut out = Vec::new();
+            for words in commands {
+                encode::command(&mut out, words);
+            }
+            self.stream.write_all(&out).await.map_err(ConnectionError::Io)?;
+            let mut answers = Vec::with_capacity(commands.len());
+            for _ in commands {
+                answers.push(self.read_frame().await?);
+            }
+            Ok(answers)
+        };
+        match timeout(CALL_TIMEOUT, exchange).await {
+            Err(_) => Err(ConnectionError::TimedOut { command: command() }),
+            Ok(answers) => answers,
+        }
+    }
+
     /// Sends a command without waiting.
     pub async fn send<A: AsRef<[u8]>>(&mut self, arguments: &[A]) -> Result<(), ConnectionError> {
         let mut out = Vec::new();

@@ -7,14 +7,18 @@
 //! Neither of the two ever carries a password, a key's name or a value.
 
 pub mod words;
+pub mod checks;
 pub mod settings;
 pub mod sync_report;
 pub mod timestamp;
 
+pub use checks::{
+    BacklogHealth, BacklogReport, Check, CheckName, CheckResult, ExpiryReport, ExpiryRisk,
+};
 pub use settings::{
-    AddressMapping, AuthConfig, EndpointConfig, ExpiryConfig, FullCopyConfig, OnExistingData,
-    OnUnsupported, ReleaseAction, ReleaseConfig, RetentionConfig, SentinelConfig, ServerConfig,
-    SpoolConfig, StandaloneConfig, SyncerConfig, TlsConfig,
+    AddressMapping, AuthConfig, EndpointConfig, EvictingTarget, ExpiryConfig, FullCopyConfig,
+    OnExistingData, OnUnsupported, PreflightConfig, ReleaseAction, ReleaseConfig, RetentionConfig,
+    SentinelConfig, ServerConfig, SpoolConfig, StandaloneConfig, SyncerConfig, TlsConfig,
 };
 pub use sync_report::{
     CopyProgress, Counters, DataVerified, EndReport, Ends, FullCopies, Halt, Lag, LinkReport,

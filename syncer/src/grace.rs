@@ -40,6 +40,11 @@ impl Grace {
         self.millis == 0
     }
 
+    /// How much; `None` where times are applied as they come.
+    pub fn span(self) -> Option<Duration> {
+        u64::try_from(self.millis).ok().filter(|millis| *millis > 0).map(Duration::from_millis)
+    }
+
     /// A time or a span in milliseconds with the grace added. `None`: it stays as it is.
     pub fn shift_millis(self, at: i64) -> Option<i64> {
         if self.is_none() || at > TIME_MAX_MS - self.millis {

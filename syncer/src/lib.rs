@@ -45,6 +45,7 @@ pub mod record;
 
 // The target's side: from a batch to the confirmed record.
 pub mod target;
+pub mod preflight;
 pub mod apply;
 
 // The process around it, and what it tells.

@@ -3,7 +3,7 @@
 
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
 };
 
 use tokio::sync::watch;
@@ -92,6 +92,13 @@ pub struct Link {
     pub shutdown: Shutdown,
     /// How far the target's data of a full copy are confirmed. Set by the target's side.
     acknowledged: Mutex<Option<(CopyId, Offset)>>,
+    /// Why the target must not be written to, as last asked: it evicts keys. Set by the preflight's watch and by the
+    /// target's side.
+    pub evicts: watch::Sender<Option<String>>,
+    /// The source's stream is being received. Set by the source's side.
+    pub is_source_attached: AtomicBool,
+    /// The preflight's checks were made once in this process. Set by the preflight's watch.
+    pub is_preflighted: watch::Sender<bool>,
     lag: Mutex<LagTracker>,
 }
 
@@ -119,6 +126,9 @@ impl Link {
             drained: watch::Sender::new(false),
             shutdown,
             acknowledged: Mutex::new(None),
+            evicts: watch::Sender::new(None),
+            is_source_attached: AtomicBool::new(false),
+            is_preflighted: watch::Sender::new(false),
             lag: Mutex::new(LagTracker::default()),
         }
     }

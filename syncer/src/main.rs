@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use redissync_syncer::{
     contract::Phase,
+    preflight::command::{self as preflight, PreflightArgs},
     release::{self, ReleaseArgs},
     run::{self, RunArgs},
     status::{self, StatusArgs},
@@ -25,6 +26,8 @@ enum Command {
     Run(RunArgs),
     /// Show what a running syncer does; exit code 0 if it is Streaming, 1 otherwise
     Status(StatusArgs),
+    /// Ask both ends whether the pair will work, and what to change; exit code 0 if nothing failed, 1 otherwise
+    Preflight(PreflightArgs),
     /// Decide about a halt; the running syncer takes the decision over within a second
     Release(ReleaseArgs),
 }
@@ -54,6 +57,10 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
             release::run(&args).context("release")?;
             println!("released");
             Ok(ExitCode::SUCCESS)
+        }
+        Command::Preflight(args) => {
+            let is_well = preflight::run(&args, &mut io::stdout()).context("preflight")?;
+            Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Status(args) => {
             let phase = status::run(&args, &mut io::stdout()).context("status")?;

@@ -10,7 +10,7 @@ use prometheus::{
 };
 
 use crate::{
-    contract::{Ends, LinkReport, Phase, SyncReport, Verification, WaitReason},
+    contract::{Ends, ExpiryRisk, LinkReport, Phase, SyncReport, Verification, WaitReason},
     state::LinkState,
 };
 
@@ -72,6 +72,18 @@ pub const BATCHES_UNCHECKED: &str = "redissync_batches_unchecked_total";
 pub const TRANSACTIONS_TORN: &str = "redissync_transactions_torn_total";
 /// Commands of the stream that carry a time of expiry.
 pub const COMMANDS_EXPIRING: &str = "redissync_commands_expiring_total";
+/// Keys that the target has evicted.
+pub const KEYS_EVICTED: &str = "redissync_keys_evicted_total";
+/// 1 for the result of each check of the preflight: `check`, `end`, `result`.
+pub const PREFLIGHT: &str = "redissync_preflight";
+/// How long the source's backlog bridges at the present rate.
+pub const BACKLOG_SECONDS: &str = "redissync_source_backlog_seconds";
+/// How fast the source's stream grows.
+pub const SOURCE_WRITE_RATE: &str = "redissync_source_write_bytes_per_second";
+/// The target's clock less the source's.
+pub const CLOCK_SKEW: &str = "redissync_clock_skew_milliseconds";
+/// 1 for what is known of the grace: `risk`.
+pub const EXPIRY_RISK: &str = "redissync_expiry_risk";
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -107,6 +119,27 @@ const METRICS: &[(&str, Kind, &[&str], &str)] = &[
     (KEYS_SWEPT, Counter, &[], "Keys removed by sweeps"),
     (KEYS_LEFT_OUT, Counter, &[], "Keys left out by full copies, as fullCopy.onUnsupported allows"),
     (COMMANDS_FILTERED, Counter, &[], "Commands dropped on purpose"),
+    (KEYS_EVICTED, Counter, &[], "Keys that the target has evicted while it was watched"),
+    (
+        PREFLIGHT,
+        Gauge,
+        &["check", "end", "result"],
+        "1 for the result of each check of the preflight",
+    ),
+    (
+        BACKLOG_SECONDS,
+        Gauge,
+        &[],
+        "Seconds until what the syncer lacks (connected: all of it) is written over in the source's backlog, at the present rate; left out while nothing is written",
+    ),
+    (SOURCE_WRITE_RATE, Gauge, &[], "How fast the source's stream grows, averaged over a minute"),
+    (CLOCK_SKEW, Gauge, &[], "The target's clock less the source's"),
+    (
+        EXPIRY_RISK,
+        Gauge,
+        &["risk"],
+        "1 for what is known of keys that may run out before their renewal arrives, 0 for the others",
+    ),
     (RECONNECTS, Counter, &["end"], "Connections made again after the first"),
     (FAILOVERS, Counter, &["end"], "Switches of the master that were followed"),
     (BATCHES_UNCHECKED, Counter, &[], "Batches whose replies were lost"),
@@ -271,6 +304,10 @@ fn add_pair(samples: &mut Samples, report: &SyncReport) {
     samples.flag(HALTED, report.halt.is_some());
     samples.flag(PAUSED, report.paused);
     samples.flag(DATA_VERIFIED, report.data_verified.status == Verification::True);
+    for check in &report.preflight {
+        let labels = [check.check.as_str(), check.end.as_str(), check.result.as_str()];
+        samples.labelled(PREFLIGHT, &labels, 1.0);
+    }
     samples.add(UNCHECKED_BATCHES, report.data_verified.unchecked_batches);
 }
 
@@ -309,6 +346,20 @@ fn add_link(samples: &mut Samples, link: &LinkReport) {
     samples.add(BATCHES_UNCHECKED, counters.unchecked_batches);
     samples.add(TRANSACTIONS_TORN, counters.torn_transactions);
     samples.add(COMMANDS_EXPIRING, counters.expiring_commands);
+    samples.add(KEYS_EVICTED, counters.keys_evicted);
+    if let Some(backlog) = &link.backlog {
+        samples.known(BACKLOG_SECONDS, &[], backlog.seconds);
+        samples.add(SOURCE_WRITE_RATE, backlog.write_bytes_per_second);
+    }
+    if let Some(expiry) = &link.expiry {
+        if let Some(skew) = expiry.clock_skew_milliseconds {
+            samples.labelled(CLOCK_SKEW, &[], skew as f64);
+        }
+        for risk in ExpiryRisk::ALL {
+            let is_so = expiry.risk == Some(*risk);
+            samples.labelled(EXPIRY_RISK, &[risk.as_str()], f64::from(u8::from(is_so)));
+        }
+    }
 }
 
 #[cfg(test)]

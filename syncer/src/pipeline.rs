@@ -19,6 +19,7 @@ use crate::{
     config::{Endpoint, Site, ValidatedConfig},
     contract::{Phase, WaitReason},
     link::Link,
+    preflight,
     sentinel::follow::{FollowConfig, FollowTarget, Follower, Resolution},
     shutdown::Shutdown,
     source::{SourceSide, poll},
@@ -64,6 +65,7 @@ pub async fn run(context: PipelineContext) -> Result<(), PipelineError> {
     let mut helpers = JoinSet::new();
     helpers.spawn(show_epoch(Arc::clone(&state), End::Source, source.clone()));
     helpers.spawn(show_epoch(Arc::clone(&state), End::Target, target.clone()));
+    helpers.spawn(preflight::watch::run(Arc::clone(&link), source.clone(), target.clone()));
     helpers.spawn(poll::run(Arc::clone(&link), source.clone(), polls));
     helpers.spawn(show(Arc::clone(&link), poll_receiver.clone()));
     let applier = tokio::spawn(Applier::new(Arc::clone(&link), target, nonce).run());

@@ -108,6 +108,7 @@ fn merge(current: &ValidatedConfig, wanted: ValidatedConfig) -> (ValidatedConfig
         on_existing_data,
         grace,
         on_unsupported,
+        evicting_target,
         spool,
         paused,
         release,
@@ -129,7 +130,9 @@ fn merge(current: &ValidatedConfig, wanted: ValidatedConfig) -> (ValidatedConfig
     note("drainSeconds", drain != current.drain);
     let source = merge_site("source", &current.source, source, &mut note);
     let target = merge_site("target", &current.target, target, &mut note);
-    (ValidatedConfig { source, target, paused, release, ..current.clone() }, ignored)
+    let merged =
+        ValidatedConfig { source, target, evicting_target, paused, release, ..current.clone() };
+    (merged, ignored)
 }
 
 /// A site of another identity is another site: nothing of it is taken over, its credentials neither.
@@ -171,6 +174,7 @@ mod tests {
         for (old, new, is_taken, ignored) in [
             ("paused: false", "paused: true", true, ""),
             ("paused: false", "release: {action: SkipUnit, offset: 7}", true, ""),
+            ("paused: false", "preflight: {evictingTarget: Allow}", true, ""),
             ("a:1", "a2:1", true, ""),
             ("'b:1'", "'b:1', 'b:2'", true, ""),
             ("['b:1']", "['b:1'], auth: {passwordFile: /p}", true, ""),

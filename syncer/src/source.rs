@@ -17,7 +17,10 @@ mod attach;
 mod prepare;
 mod receive;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use tokio::{sync::watch, time::Instant};
 
@@ -129,7 +132,9 @@ impl SourceSide {
             attached = self.attach(goal) => attached?,
             () = shutdown.requested() => return Ok(()),
         };
+        self.link.is_source_attached.store(true, Relaxed);
         let ended = self.receive(connection, follows).await;
+        self.link.is_source_attached.store(false, Relaxed);
         // A copy that breaks off must not make the source fork at full speed.
         if self.stream_since.is_some_and(|since| since.elapsed() >= STREAM_MIN) {
             *backoff = BACKOFF_MIN;

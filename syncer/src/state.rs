@@ -21,6 +21,7 @@ use self::{
     parts::{EndParts, Parts, end_of},
 };
 pub use self::{
+    copy::CopyTimes,
     gauge::{Count, Counts, Ladder, Rung},
     numbers::{NUMBERS_INTERVAL, publish_numbers},
     parts::WaitSubject,
@@ -28,9 +29,9 @@ pub use self::{
 use crate::{
     config::{Site, ValidatedConfig},
     contract::{
-        CopyPhase, DataVerified, EndReport, FullCopyReason, Halt, HaltReason, LinkReport, Owner,
-        Phase, REPORT_VERSION, RecordPosition, SpoolUse, SyncReport, Timestamp, Verification,
-        WaitEnd, WaitReason, WaitingFor,
+        BacklogReport, Check, CopyPhase, DataVerified, EndReport, ExpiryReport, FullCopyReason,
+        Halt, HaltReason, LinkReport, Owner, Phase, REPORT_VERSION, RecordPosition, SpoolUse,
+        SyncReport, Timestamp, Verification, WaitEnd, WaitReason, WaitingFor,
     },
     position::{DbIndex, Position},
 };
@@ -351,6 +352,8 @@ impl LinkState {
     pub fn full_copy_finished(&self) {
         self.change(|parts| {
             parts.enter(Phase::CatchingUp);
+            // Whatever the target had lost before, it has again.
+            parts.evicted_before_copy = self.counts.keys_evicted.get();
             parts.copies.finish()
         });
     }
@@ -358,6 +361,51 @@ impl LinkState {
     /// The copy was cut short; the next one counts anew.
     pub fn full_copy_interrupted(&self) {
         self.change(|parts| parts.copies.interrupt());
+    }
+
+    /// The preflight's checks, all of them.
+    pub fn set_preflight(&self, checks: Vec<Check>) {
+        self.change(|parts| replace(&mut parts.preflight, checks));
+    }
+
+    /// The source's backlog. Only the turn of its health is a change of state.
+    pub fn set_backlog(&self, backlog: Option<BacklogReport>) {
+        self.change(|parts| {
+            let health = |backlog: &Option<BacklogReport>| backlog.as_ref().map(|it| it.health);
+            let is_turn = health(&parts.backlog) != health(&backlog);
+            parts.backlog = backlog;
+            is_turn
+        });
+    }
+
+    /// Whether keys may run out too early at the target. Only the turn of it is a change of state.
+    pub fn set_expiry(&self, expiry: ExpiryReport) {
+        self.change(|parts| {
+            let is_turn = parts.expiry.as_ref().map(|it| it.risk) != Some(expiry.risk);
+            parts.expiry = Some(expiry);
+            is_turn
+        });
+    }
+
+    /// How fast the source's stream grows, once that was measured.
+    pub fn stream_bytes_per_second(&self) -> Option<f64> {
+        self.parts().backlog.as_ref().map(|backlog| backlog.write_bytes_per_second as f64)
+    }
+
+    /// How far the target is behind in time, where that is known.
+    pub fn lag_milliseconds(&self) -> Option<u64> {
+        self.lag.read().milliseconds
+    }
+
+    /// Keys that the target has evicted since the last full copy ended.
+    pub fn evicted_since_copy(&self) -> u64 {
+        let before = self.parts().evicted_before_copy;
+        self.counts.keys_evicted.get().saturating_sub(before)
+    }
+
+    /// When the full copy under way was begun, how long the last one took, and how many have ended whole.
+    pub fn copy_times(&self) -> CopyTimes {
+        self.parts().copies.times()
     }
 
     /// Full copies started, by reason, for the metrics.
@@ -391,6 +439,13 @@ impl LinkState {
                 segments: self.spool_segments.get(),
             },
             counters: self.counts.read(),
+            backlog: parts.backlog.clone(),
+            expiry: parts.expiry.clone(),
+            evicted_since_copy: self
+                .counts
+                .keys_evicted
+                .get()
+                .saturating_sub(parts.evicted_before_copy),
         };
         SyncReport {
             version: REPORT_VERSION,
@@ -406,6 +461,7 @@ impl LinkState {
             config_error: parts.config_error.clone(),
             pending_restart: parts.pending_restart.clone(),
             owner: parts.owner.clone(),
+            preflight: parts.preflight.clone(),
             links: vec![link],
         }
     }

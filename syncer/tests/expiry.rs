@@ -206,6 +206,35 @@ fn keys_renewed_before_their_end_outlive_a_copy_that_is_late() -> Result<()> {
     Ok(())
 }
 
+/// Promise 6 in the report: whoever sizes the grace too small is told.
+#[test]
+fn a_delay_beyond_the_grace_is_told_and_a_copy_in_time_ends_it() -> Result<()> {
+    let (source, target, syncer) = start(Redis70, Redis70, "3s")?;
+    let mut pair = Pair { syncer, source, target };
+    pair.syncer.wait_for_phase("Streaming", PATIENCE)?;
+    let told = |pair: &mut Pair, risk: &str| {
+        pair.syncer.wait_for(&format!("the risk {risk}"), PATIENCE, |report| {
+            report.0["links"][0]["expiry"]["risk"] == risk
+        })
+    };
+    let report = told(&mut pair, "WithinGrace")?;
+    let skew = report.0["links"][0]["expiry"]["clockSkewMilliseconds"].as_i64();
+    ensure!(skew.is_some_and(|skew| skew.abs() < 500), "one clock, and a skew of {skew:?}");
+    pair.pause()?;
+    run(&pair.source, "SET key 1 PX 60000")?;
+    let report = told(&mut pair, "Exceeded")?;
+    ensure!(report.0["links"][0]["expiry"]["message"].to_string().contains("expiry.grace (3 s)"));
+    pair.unpause()?;
+    pair.settle()?;
+    // What may be missing is there again after a copy only.
+    sleep(Duration::from_secs(6));
+    told(&mut pair, "Exceeded")?;
+    run(&pair.source, "DEBUG CHANGE-REPL-ID")?;
+    run(&pair.source, "CLIENT KILL TYPE replica")?;
+    told(&mut pair, "WithinGrace")?;
+    Ok(())
+}
+
 #[test]
 fn without_a_grace_times_are_applied_as_they_come() -> Result<()> {
     let (source, target, syncer) = start(Redis74, Redis74, "0s")?;

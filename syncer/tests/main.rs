@@ -13,6 +13,7 @@ mod large;
 mod line;
 mod matrix;
 mod pair;
+mod preflight;
 mod refusal;
 mod release;
 mod secrets;

@@ -15,7 +15,9 @@ use redissync_operator::{
         words::{self, Word},
     },
 };
-use redissync_syncer::contract::{HaltReason, Phase, SyncReport, WaitReason};
+use redissync_syncer::contract::{
+    BacklogHealth, ExpiryRisk, HaltReason, Phase, SyncReport, WaitReason,
+};
 use serde_json::{Value, json};
 
 use crate::cell;
@@ -52,14 +54,46 @@ pub(crate) fn page() -> anyhow::Result<String> {
             "Whether every command's reply was read and was good.",
             words::DATA_VERIFIED,
         ),
+        (
+            "PreflightPassed",
+            "Whether what the pair works under will hold: versions, rights, sizes, policies. Advice; `Ready` does not depend on it.",
+            words::PREFLIGHT_PASSED,
+        ),
     ] {
         writeln!(out, "\n## {title}\n\n{about}\n")?;
         table(&mut out, "reason", tables)?;
     }
+    outlook(&mut out)?;
     out.push_str(EVENTS);
     table(&mut out, "reason", words::EVENTS)?;
     metrics(&mut out)?;
     Ok(out)
+}
+
+/// Conditions whose reasons are the syncer's own words.
+fn outlook(out: &mut String) -> anyhow::Result<()> {
+    let mut part = |title: &str, about: &str, told: Vec<(&str, &str)>, own: &[Word]| {
+        writeln!(out, "\n## {title}\n\n{about}\n")?;
+        writeln!(out, "| reason | what it means, what to do |\n|---|---|")?;
+        for (word, about) in told.into_iter().chain(own.iter().copied()) {
+            writeln!(out, "| `{word}` | {} |", cell(about))?;
+        }
+        anyhow::Ok(())
+    };
+    let health = BacklogHealth::ALL.iter().map(|word| (word.as_str(), word.description()));
+    part(
+        "BacklogHealthy",
+        "False while the source's backlog would not bridge a minute without the syncer, at the rate at which it is written: then a restart of the syncer may cost a full copy. It comes back at two minutes. `Ready` does not depend on it.",
+        health.collect(),
+        words::BACKLOG_HEALTHY,
+    )?;
+    let risk = ExpiryRisk::ALL.iter().map(|word| (word.as_str(), word.description()));
+    part(
+        "ExpiryAtRisk",
+        "True where delay, full copy and clocks together reach `expiry.grace`. `Ready` does not depend on it.",
+        risk.collect(),
+        words::EXPIRY_AT_RISK,
+    )
 }
 
 const HEAD: &str = "\

@@ -2,16 +2,17 @@
 
 use redissync_syncer::{
     contract::{
-        self, AuthConfig, EndpointConfig, ExpiryConfig, FullCopyConfig, OnExistingData,
-        OnUnsupported, ReleaseConfig, RetentionConfig, SentinelConfig, ServerConfig, SpoolConfig,
-        StandaloneConfig, SyncerConfig, TlsConfig,
+        self, AuthConfig, EndpointConfig, EvictingTarget, ExpiryConfig, FullCopyConfig,
+        OnExistingData, OnUnsupported, PreflightConfig, ReleaseConfig, RetentionConfig,
+        SentinelConfig, ServerConfig, SpoolConfig, StandaloneConfig, SyncerConfig, TlsConfig,
     },
     quantity::{Bytes, QuantityError, Span},
 };
 
 use crate::{
     crd::{
-        ExistingData, RedisSyncSpec, ReleaseAction, ReleaseSpec, SiteSpec, TlsSpec, Unsupported,
+        EvictingStandby, ExistingData, RedisSyncSpec, ReleaseAction, ReleaseSpec, SiteSpec,
+        TlsSpec, Unsupported,
     },
     names,
 };
@@ -81,6 +82,12 @@ pub fn build(
             },
         },
         expiry: ExpiryConfig { grace: spec.expiry.grace.parse::<Span>()? },
+        preflight: PreflightConfig {
+            evicting_target: match spec.preflight.evicting_standby {
+                EvictingStandby::Refuse => EvictingTarget::Refuse,
+                EvictingStandby::Allow => EvictingTarget::Allow,
+            },
+        },
         spool: SpoolConfig {
             dir: names::SPOOL_DIR.to_owned(),
             max_bytes: spec.spool.max_bytes.parse::<Bytes>()?,
@@ -179,6 +186,7 @@ pub fn restart_text(config: &SyncerConfig) -> String {
         target,
         full_copy,
         expiry,
+        preflight: _,
         spool,
         paused: _,
         release: _,

@@ -133,6 +133,7 @@ fn only_what_needs_a_restart_changes_the_template() {
     for (change, needs_restart) in [
         ("paused: true", false),
         ("release: {action: SkipUnit, offset: 7}", false),
+        ("preflight: {evictingStandby: Allow}", false),
         ("spool: {maxBytes: 4Gi}", true),
         ("fullCopy: {onExistingData: Sweep}", true),
         ("syncer: {template: {nodeSelector: {disk: fast}}}", true),

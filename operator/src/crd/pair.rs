@@ -89,6 +89,37 @@ fn default_grace() -> String {
     "1h".to_owned()
 }
 
+/// What of the conditions that the pair works under may be as it is. All else that is checked is advice and holds nothing up.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PreflightSpec {
+    /// What to do about a standby that evicts keys when it is full: its `maxmemory` is set, and its `maxmemory-policy` is not
+    /// `noeviction`. `Refuse`, the default, writes nothing to it (`TargetEvicts`) until its policy is changed, since what it
+    /// evicts is missing without a word. `Allow` writes to it; what it evicts is counted, makes the conditions
+    /// `PreflightPassed` and `DataVerified` False, and is missing until the next full copy. No restart.
+    #[serde(default)]
+    pub evicting_standby: EvictingStandby,
+}
+
+impl PreflightSpec {
+    /// Left out of what an object's hash is made of: it is newer than the first version.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What to do about a standby that evicts keys.
+#[expect(
+    missing_docs,
+    reason = "documented as a list at the field; a text at each variant would turn the enum into oneOf"
+)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum EvictingStandby {
+    #[default]
+    Refuse,
+    Allow,
+}
+
 /// The spool.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]

@@ -1,9 +1,12 @@
 //! What the conditions say. `Ready` is True only while no promise is known to be broken (Promise 9); `Reconciling` and
 //! `Stalled` are as kstatus reads them: what ends by itself, and what needs a human.
 
-use redissync_syncer::contract::{Halt, Phase, SyncReport, Verification, WaitReason};
+use redissync_syncer::{
+    contract::{Halt, Phase, SyncReport, Verification, WaitReason},
+    preflight::at_least,
+};
 
-use super::Evidence;
+use super::{Evidence, outlook};
 use crate::{
     conditions::{ConditionType, Finding},
     controller::{observe::Observed, plan::WorkloadStep},
@@ -74,6 +77,9 @@ pub fn findings(evidence: Evidence<'_>) -> Vec<Finding> {
         }),
         synced(report),
         data_verified(report),
+        outlook::preflight_passed(report),
+        outlook::backlog_healthy(report),
+        outlook::expiry_at_risk(report),
     ]
 }
 
@@ -283,7 +289,7 @@ fn change_under_way(evidence: Evidence<'_>) -> Option<(String, String)> {
     None
 }
 
-fn unknown(type_: ConditionType) -> Finding {
+pub(super) fn unknown(type_: ConditionType) -> Finding {
     Finding::new(type_, None, "SyncerNotHeard", "the syncer's report cannot be read")
 }
 
@@ -325,6 +331,18 @@ fn data_verified(report: Option<&SyncReport>) -> Finding {
     let Some(report) = report else {
         return unknown(type_);
     };
+    let evicted = report.links.iter().map(|link| link.evicted_since_copy).max().unwrap_or(0);
+    if evicted > 0 {
+        return Finding::new(
+            type_,
+            Some(false),
+            "KeysEvicted",
+            format!(
+                "the standby has evicted keys ({}), which it lacks until the next full copy",
+                at_least(evicted)
+            ),
+        );
+    }
     match report.data_verified.status {
         Verification::True => Finding::new(type_, Some(true), "RepliesChecked", ""),
         Verification::False => Finding::new(type_, Some(false), "DataDiffers", ""),

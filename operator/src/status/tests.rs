@@ -287,3 +287,62 @@ fn what_a_strange_report_says_still_makes_a_status_that_can_be_written() {
     assert_eq!(status.behind.as_deref(), Some("8191Pi"));
     assert!(serde_json::to_string(&status).unwrap().len() < 20_000);
 }
+
+/// `status/reason`, and the message.
+fn condition(report: SyncReport, type_: &str) -> (String, String) {
+    let status = told(&running(Some(report)), None, &Plan::default());
+    let found = status.conditions.iter().find(|it| it.type_ == type_).unwrap();
+    (format!("{}/{}", found.status, found.reason), found.message.clone())
+}
+
+#[test]
+fn the_preflight_is_one_condition_with_what_is_to_be_done() {
+    let check = |check: &str, result: &str| json!({"check": check, "end": "Target", "result": result, "message": "it is so", "advice": "do that"});
+    for (checks, expected) in [
+        (json!([]), "Unknown/NotCheckedYet"),
+        (json!([check("Role", "Passed")]), "True/AllPassed"),
+        (json!([check("Role", "Passed"), check("Memory", "Warning")]), "True/PassedWithWarnings"),
+        (json!([check("Memory", "Warning"), check("Rights", "Unknown")]), "Unknown/ChecksUnread"),
+        (json!([check("Rights", "Unknown"), check("Eviction", "Failed")]), "False/ChecksFailed"),
+        // Of a newer version.
+        (json!([check("Phase of the moon", "Full")]), "Unknown/ChecksUnread"),
+    ] {
+        let (told, _) = condition(report(json!({"preflight": checks})), "PreflightPassed");
+        assert_eq!(told, expected, "{checks}");
+    }
+    let checks = json!([check("Memory", "Warning"), check("Eviction", "Failed")]);
+    let (_, message) = condition(report(json!({"preflight": checks})), "PreflightPassed");
+    assert_eq!(
+        message,
+        "Eviction of the standby (Failed): it is so -> do that; Memory of the standby (Warning): it is so -> do that"
+    );
+}
+
+#[test]
+fn backlog_and_expiry_are_conditions_and_ready_does_not_depend_on_them() {
+    let with = |field: &str, value: Value| {
+        let mut report = serde_json::to_value(report(json!({}))).unwrap();
+        report["links"][0][field] = value;
+        serde_json::from_value::<SyncReport>(report).unwrap()
+    };
+    let backlog = |health: &str| json!({"health": health, "message": "m", "bytes": 1, "writeBytesPerSecond": 1, "seconds": 1});
+    let expiry = |risk: Value| json!({"risk": risk, "message": "m", "clockSkewMilliseconds": 1});
+    for (report, type_, expected) in [
+        (report(json!({})), "BacklogHealthy", "Unknown/NotMeasuredYet"),
+        (with("backlog", backlog("Bridges")), "BacklogHealthy", "True/Bridges"),
+        (with("backlog", backlog("TooSmall")), "BacklogHealthy", "False/TooSmall"),
+        (with("backlog", backlog("Overrun")), "BacklogHealthy", "False/Overrun"),
+        (with("backlog", backlog("FromTheFuture")), "BacklogHealthy", "Unknown/Unknown"),
+        (report(json!({})), "ExpiryAtRisk", "Unknown/NotMeasuredYet"),
+        (with("expiry", expiry(Value::Null)), "ExpiryAtRisk", "Unknown/DelayUnknown"),
+        (with("expiry", expiry("WithinGrace".into())), "ExpiryAtRisk", "False/WithinGrace"),
+        (with("expiry", expiry("GraceOff".into())), "ExpiryAtRisk", "False/GraceOff"),
+        (with("expiry", expiry("AtRisk".into())), "ExpiryAtRisk", "True/AtRisk"),
+        (with("expiry", expiry("Exceeded".into())), "ExpiryAtRisk", "True/Exceeded"),
+        (with("evictedSinceCopy", 1999.into()), "DataVerified", "False/KeysEvicted"),
+    ] {
+        let (told, message) = condition(report.clone(), type_);
+        assert_eq!(told, expected, "{message}");
+        assert_eq!(condition(report, "Ready").0, "True/Replicating", "{type_}");
+    }
+}

@@ -97,6 +97,48 @@ pub const DATA_VERIFIED: &[Word] = &[
         "A process or a node ended between a batch and its replies. The batch is in the standby with its position; whether each of its commands was accepted, nobody saw. The next full copy settles it.",
     ),
     ("DataDiffers", "See `Ready`."),
+    (
+        "KeysEvicted",
+        "The standby has evicted keys since the last full copy, and lacks them until the next one (status False). `CONFIG SET maxmemory-policy noeviction` at its nodes, more memory, then a copy. Counted for as long as the syncer's process lives.",
+    ),
+    ("SyncerNotHeard", "The syncer's report cannot be read, so nobody knows."),
+];
+
+/// Reasons of `PreflightPassed`.
+pub const PREFLIGHT_PASSED: &[Word] = &[
+    ("AllPassed", "Nothing to do."),
+    (
+        "PassedWithWarnings",
+        "It works, but not in every case (status True): the message has each warning with what to do. See [preflight](operations.md#preflight).",
+    ),
+    (
+        "ChecksFailed",
+        "Something does not work, or costs data or a full copy sooner or later (status False): the message has it with what to do. Only an evicting standby holds anything up. See [preflight](operations.md#preflight).",
+    ),
+    (
+        "ChecksUnread",
+        "Nothing failed, but something could not be read (status Unknown): the message names the right that is missing.",
+    ),
+    ("NotCheckedYet", "The syncer has just started."),
+    ("SyncerNotHeard", "The syncer's report cannot be read, so nobody knows."),
+];
+
+/// Reasons of `BacklogHealthy` beside those of the report.
+pub const BACKLOG_HEALTHY: &[Word] = &[
+    (
+        "NotMeasuredYet",
+        "The source's stream was not measured yet, or the source keeps no backlog before its first replica.",
+    ),
+    ("SyncerNotHeard", "The syncer's report cannot be read, so nobody knows."),
+];
+
+/// Reasons of `ExpiryAtRisk` beside those of the report.
+pub const EXPIRY_AT_RISK: &[Word] = &[
+    (
+        "DelayUnknown",
+        "How late writes are applied is not known (before the first copy, with the source away), or a node does not tell its time: then grant `+time`.",
+    ),
+    ("NotMeasuredYet", "The syncer has just started."),
     ("SyncerNotHeard", "The syncer's report cannot be read, so nobody knows."),
 ];
 
@@ -139,6 +181,7 @@ mod tests {
     #[test]
     fn every_reason_that_a_condition_may_have_is_explained_and_no_other() {
         let mut said = quoted(include_str!("findings.rs"));
+        said.extend(quoted(include_str!("outlook.rs")));
         // The ends, by which waits are told apart, and a phase, which the contract explains.
         for other in ["Source", "Target", "CatchingUp"] {
             said.remove(other);
@@ -150,7 +193,10 @@ mod tests {
         ];
         said.extend(invalid.map(InvalidReason::as_str));
         let explained =
-            words(&[UNREPORTED, CONCLUDED, RECONCILING, STALLED, REACHABLE, SYNCED, DATA_VERIFIED]);
+            words(&[UNREPORTED, CONCLUDED, RECONCILING, STALLED, REACHABLE, SYNCED, DATA_VERIFIED])
+                .into_iter()
+                .chain(words(&[PREFLIGHT_PASSED, BACKLOG_HEALTHY, EXPIRY_AT_RISK]))
+                .collect::<BTreeSet<_>>();
         assert_eq!(said, explained);
     }
 

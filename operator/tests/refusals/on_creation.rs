@@ -221,6 +221,8 @@ async fn every_form_that_the_fields_promise_is_accepted() {
         "/spec/syncer: {template: {tolerations: [{key: a, operator: Exists, effect: NoExecute, tolerationSeconds: 5}]}}",
         "/spec/syncer: {resources: {limits: {memory: 1Gi, cpu: 1}}}",
         "/spec/paused: true",
+        "/spec/preflight: {evictingStandby: Allow}",
+        "/spec/preflight: (null)",
         "/spec/sites/0/standalone: (null)",
         "/spec/sites/1/sentinel: (null)",
         "/spec/sites/0/auth: (null)\n/spec/pairID: (null)\n/spec/release: (null)",

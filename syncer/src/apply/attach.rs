@@ -10,6 +10,7 @@ use crate::{
     connection::{Connection, ConnectionError},
     contract::{Owner, Verification},
     position::DbIndex,
+    preflight::{refusal, watch::evicting},
     record::{CopyPhase, Record, StreamPosition},
     resp::encode,
     sentinel::{
@@ -112,6 +113,7 @@ impl Applier {
         if !matches!(check_role(&mut writer).await?, Role::Master { .. }) {
             return Err(TargetError::NotMaster { address: peer.address });
         }
+        self.check_eviction(&mut writer).await?;
         let capabilities = capabilities(&mut writer).await?;
         let record =
             match take_over(&mut writer, &link.names.record, &link.names.writer, &mut self.claim)
@@ -148,6 +150,16 @@ impl Applier {
         };
         self.settle(&mut attached).await?;
         Ok(attached)
+    }
+
+    /// A target that evicts keys loses them without a word, so it is not even taken over (Promise 1).
+    async fn check_eviction(&self, connection: &mut Connection) -> Result<(), TargetError> {
+        let link = &self.link;
+        let why = evicting(connection).await?.and_then(|(max_memory, policy)| {
+            refusal(max_memory, &policy, link.config().evicting_target)
+        });
+        link.evicts.send_replace(why.clone());
+        why.map_or(Ok(()), |why| Err(TargetError::Evicts(why)))
     }
 
     /// A connection that only reads.

@@ -2,8 +2,9 @@
 //! ignored is a setting that the user believes in and does not have. Therefore a field that comes later is left out
 //! while it has its default (`skip_serializing_if`): a syncer of the version before must be able to read the file.
 //!
-//! When the file changes, `paused`, `release`, addresses, credentials and TLS are taken over while the syncer runs (password
-//! files and certificates are read again at each connection anyway); every other change needs a restart and says so in the log.
+//! When the file changes, `paused`, `release`, `preflight`, addresses, credentials and TLS are taken over while the syncer runs
+//! (password files and certificates are read again at each connection anyway); every other change needs a restart and says so in the
+//! log.
 
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,9 @@ pub struct SyncerConfig {
     /// When keys expire at the target.
     #[serde(default, skip_serializing_if = "ExpiryConfig::is_default")]
     pub expiry: ExpiryConfig,
+    /// What of the conditions that the pair works under may be as it is.
+    #[serde(default, skip_serializing_if = "PreflightConfig::is_default")]
+    pub preflight: PreflightConfig,
     /// Where what the source sent is kept until the target has it.
     pub spool: SpoolConfig,
     /// Whether applying rests: the source is read and spooled on, nothing is written to the target. Taken
@@ -201,6 +205,27 @@ pub struct ExpiryConfig {
     pub grace: Span,
 }
 
+/// What of the conditions that the pair works under may be as it is. All other checks are advice and block nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PreflightConfig {
+    /// What to do about a target that evicts keys when it is full (`maxmemory` is set, and `maxmemory-policy` is not
+    /// `noeviction`). Taken over while the syncer runs. Default `Refuse`.
+    #[serde(default)]
+    pub evicting_target: EvictingTarget,
+}
+
+/// What to do about a target that evicts keys.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EvictingTarget {
+    /// Nothing is written to it (`TargetEvicts`) until its policy is `noeviction`: keys that it evicts are missing
+    /// without a word.
+    #[default]
+    Refuse,
+    /// It is written to. What it evicts is counted (`keysEvicted`) and missing until the next full copy.
+    Allow,
+}
+
 /// The spool: a log on disk of what the source sent.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -267,6 +292,13 @@ pub struct ServerConfig {
 }
 
 impl ExpiryConfig {
+    /// Not written into a file then: a syncer that does not know the field yet reads it too.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl PreflightConfig {
     /// Not written into a file then: a syncer that does not know the field yet reads it too.
     pub fn is_default(&self) -> bool {
         *self == Self::default()

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
+    checks::{BacklogReport, Check, ExpiryReport},
     timestamp::Timestamp,
     words::{
         CopyPhase, FullCopyReason, HaltReason, Phase, Topology, Verification, WaitEnd, WaitReason,
@@ -51,6 +52,9 @@ pub struct SyncReport {
     pub pending_restart: Vec<String>,
     /// Who may write to the target, as this syncer last read or wrote it; `null` before it did.
     pub owner: Option<Owner>,
+    /// The preflight's checks, as last made; empty before the first. Renewed every five minutes, and when a master has changed.
+    #[serde(default)]
+    pub preflight: Vec<Check>,
     /// One entry per source node that is read (one for standalone and sentinel).
     pub links: Vec<LinkReport>,
 }
@@ -135,6 +139,15 @@ pub struct LinkReport {
     pub spool: SpoolUse,
     /// Counts since the process started.
     pub counters: Counters,
+    /// The source's backlog; `null` before it was measured twice.
+    #[serde(default)]
+    pub backlog: Option<BacklogReport>,
+    /// Whether keys may run out at the target before their renewal arrives; `null` before it was looked at.
+    #[serde(default)]
+    pub expiry: Option<ExpiryReport>,
+    /// Keys that the target has evicted since the last full copy ended, or since the process started.
+    #[serde(default)]
+    pub evicted_since_copy: u64,
 }
 
 /// One end of a link.
@@ -294,4 +307,6 @@ pub struct Counters {
     pub torn_transactions: u64,
     /// Commands of the stream that carry a time of expiry.
     pub expiring_commands: u64,
+    /// Keys that the target has evicted while it was watched.
+    pub keys_evicted: u64,
 }

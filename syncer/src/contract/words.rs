@@ -43,6 +43,8 @@ macro_rules! words {
     };
 }
 
+pub(super) use words;
+
 words! {
     /// What the syncer is doing. A halt shows as `Halted` and a wait as `Waiting`, whatever else goes on.
     Phase {
@@ -130,6 +132,10 @@ words! {
         /// The target is full (`OOM`). Raise its `maxmemory` or free memory: the whole batch was refused and
         /// is sent again.
         TargetOutOfMemory,
+        /// The target evicts keys when it is full: `maxmemory` is set and `maxmemory-policy` is not `noeviction`. Nothing is
+        /// written to it, since evicted keys would be missing without a word. `CONFIG SET maxmemory-policy noeviction` at
+        /// every node of the target, with `CONFIG REWRITE`; or allow it (`preflight.evictingTarget: Allow`).
+        TargetEvicts,
         /// The target refuses writes because it cannot save (`MISCONF`). Look at its disk and its log.
         TargetMisconf,
         /// A script or a module holds the target (`BUSY`). Wait for it, or end it with `SCRIPT KILL`.

@@ -1,6 +1,6 @@
 //! From nothing to a running stream: found, checked, asked, answered.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     SourceSide,
@@ -22,6 +22,9 @@ use crate::{
     spool::CopyId,
     state::{End, WaitSubject},
 };
+
+/// The preflight takes a few round trips. It is advice: a full copy is not held up for it any longer.
+const PREFLIGHT_MAX: Duration = Duration::from_millis(1500);
 
 /// What follows on the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,12 +62,22 @@ impl SourceSide {
         let ask = prepare(&link, goal, history.as_ref()).await?;
         announce(&mut connection).await?;
         let from = ask.from.map(|from| from.position);
+        if from.is_none() {
+            self.await_preflight().await;
+        }
         let follows = match psync(&mut connection, from).await? {
             Answer::Continue(replid) => self.go_on(&ask, replid)?,
             Answer::FullResync(position) => self.begin_copy(&ask, history.as_ref(), position)?,
         };
         self.copy_id = link.spool.live_range().map(|range| range.copy_id);
         Ok((connection, follows))
+    }
+
+    /// What may make a full copy futile is told before the source forks for it the first time.
+    async fn await_preflight(&self) {
+        let mut is_preflighted = self.link.is_preflighted.subscribe();
+        let is_told = is_preflighted.wait_for(|is_preflighted| *is_preflighted);
+        let _told = tokio::time::timeout(PREFLIGHT_MAX, is_told).await;
     }
 
     async fn check_role(&self, connection: &mut Connection) -> Result<(), SourceError> {

@@ -18,6 +18,8 @@ pub struct History {
     pub offset: Offset,
     /// The first byte that the backlog holds; `None` without a backlog.
     pub backlog_first: Option<u64>,
+    /// What the backlog can hold, whether or not there is one yet.
+    pub backlog_bytes: Option<u64>,
 }
 
 impl History {
@@ -43,6 +45,7 @@ impl History {
                     number("repl_backlog_first_byte_offset").and_then(|n| u64::try_from(n).ok())
                 })
                 .flatten(),
+            backlog_bytes: number("repl_backlog_size").and_then(|n| u64::try_from(n).ok()),
         })
     }
 

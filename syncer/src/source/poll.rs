@@ -1,7 +1,10 @@
 //! Asks the source for its own offset each second, on a connection of its own: lag is measured against the source's
 //! word (Promise 9), and a link that went silent is told from a source that is idle.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use tokio::{
     sync::watch,
@@ -15,6 +18,7 @@ use crate::{
     connection::{Connection, ConnectionError},
     link::Link,
     position::Offset,
+    preflight::backlog::{BacklogMeter, Sample},
     sentinel::follow::Resolution,
     state::End,
 };
@@ -51,6 +55,7 @@ pub async fn run(
     let mut tick = interval(INTERVAL);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut connection: Option<Connection> = None;
+    let mut backlog = BacklogMeter::default();
     loop {
         tick.tick().await;
         let peer = match &*resolution.borrow_and_update() {
@@ -59,6 +64,7 @@ pub async fn run(
         };
         if polls.borrow().peer != peer {
             connection = None;
+            backlog.forget();
             polls.send_modify(|poll| *poll = Poll { peer: peer.clone(), ..Poll::default() });
         }
         let asked = Instant::now();
@@ -66,6 +72,7 @@ pub async fn run(
             Ok(history) => {
                 if let Some(history) = &history {
                     note(&link, history);
+                    measure(&link, history, &mut backlog);
                 }
                 link.state.set_answer(End::Source, Ok(()));
                 polls.send_modify(|poll| poll.answered(history.map(|history| history.offset)));
@@ -112,11 +119,33 @@ async fn ask(
     Ok(info.text().and_then(History::parse))
 }
 
-/// The source's offset counts for the lag while it is in the history that we follow.
-fn note(link: &Link, history: &History) {
+/// How long the backlog bridges. One that is not there yet has no rate: the source counts no offset without it.
+fn measure(link: &Link, history: &History, meter: &mut BacklogMeter) {
+    let (Some(backlog_bytes), Some(_)) = (history.backlog_bytes, history.backlog_first) else {
+        meter.forget();
+        link.state.set_backlog(None);
+        return;
+    };
+    let is_attached = link.is_source_attached.load(Relaxed);
+    let received =
+        link.state.ladder.received.get().filter(|_| !is_attached && is_followed(link, history));
+    let sample = Sample { replid: history.replid, offset: history.offset, backlog_bytes, received };
+    // While a new history is measured, what was known of the one before stands.
+    if let Some(report) = meter.note(std::time::Instant::now(), sample) {
+        link.state.set_backlog(Some(report));
+    }
+}
+
+/// Whether it is the history that we follow.
+fn is_followed(link: &Link, history: &History) -> bool {
     let replid =
         link.spool.live_range().and_then(|range| range.lineage.last().map(|entry| entry.replid));
-    if replid == Some(history.replid) {
+    replid == Some(history.replid)
+}
+
+/// The source's offset counts for the lag while it is in the history that we follow.
+fn note(link: &Link, history: &History) {
+    if is_followed(link, history) {
         link.state.ladder.source.set(history.offset);
         link.lag().note_source(std::time::Instant::now(), history.offset);
     }

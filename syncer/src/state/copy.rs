@@ -1,6 +1,6 @@
 //! Full copies: how many and why, and how far the one under way is.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::contract::{CopyPhase, CopyProgress, FullCopies, FullCopyReason, Timestamp};
 
@@ -15,6 +15,19 @@ pub(super) struct CopyState {
     last_started: Option<Timestamp>,
     last_finished: Option<Timestamp>,
     current: Option<Current>,
+    last_duration: Option<Duration>,
+    finished: u64,
+}
+
+/// How long full copies take, by a clock that nobody sets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CopyTimes {
+    /// Since when one is under way in this process.
+    pub running_since: Option<Instant>,
+    /// How long the last one took that ended whole.
+    pub last_duration: Option<Duration>,
+    /// How many have ended whole.
+    pub finished: u64,
 }
 
 #[derive(Debug)]
@@ -25,6 +38,7 @@ struct Current {
     bytes_total: Option<u64>,
     keys_restored: u64,
     keys_total: Option<u64>,
+    begun: Instant,
     /// When restoring began; the source's fork before it is no measure of the pace.
     restoring_since: Option<Instant>,
 }
@@ -81,12 +95,23 @@ impl CopyState {
 
     pub(super) fn finish(&mut self) -> bool {
         self.last_finished = Some(Timestamp::now());
-        self.current = None;
+        if let Some(current) = self.current.take() {
+            self.last_duration = Some(current.begun.elapsed());
+        }
+        self.finished += 1;
         true
     }
 
     pub(super) fn interrupt(&mut self) -> bool {
         self.current.take().is_some()
+    }
+
+    pub(super) fn times(&self) -> CopyTimes {
+        CopyTimes {
+            running_since: self.current.as_ref().map(|current| current.begun),
+            last_duration: self.last_duration,
+            finished: self.finished,
+        }
     }
 
     /// Every reason, those that never occurred with 0, so that a rate over them begins at the first copy.
@@ -117,6 +142,7 @@ impl Current {
             bytes_total: None,
             keys_restored: 0,
             keys_total: None,
+            begun: Instant::now(),
             restoring_since: None,
         }
     }

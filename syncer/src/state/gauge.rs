@@ -169,6 +169,8 @@ pub struct Counts {
     pub torn_transactions: Count,
     /// See [`Counters::expiring_commands`].
     pub expiring_commands: Count,
+    /// Keys that the target has evicted.
+    pub keys_evicted: Count,
 }
 
 impl Counts {
@@ -193,6 +195,7 @@ impl Counts {
             unchecked_batches: self.unchecked_batches.get(),
             torn_transactions: self.torn_transactions.get(),
             expiring_commands: self.expiring_commands.get(),
+            keys_evicted: self.keys_evicted.get(),
         }
     }
 }

@@ -34,6 +34,9 @@ pub(super) async fn publish_numbers_every(state: &LinkState, period: Duration) {
 fn without_time(mut report: SyncReport) -> SyncReport {
     report.observed_at = Timestamp::from_millis(0);
     for link in &mut report.links {
+        // These move on an idle pair too; whoever wants them scrapes the metrics.
+        link.backlog = None;
+        link.expiry = None;
         if let Some(progress) = &mut link.full_copies.progress {
             progress.seconds_left = None;
         }

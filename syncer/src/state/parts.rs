@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use super::{CopyState, End};
 use crate::{
-    contract::{DataVerified, Halt, Owner, Phase, Verification, WaitEnd, WaitReason, WaitingFor},
+    contract::{
+        BacklogReport, Check, DataVerified, ExpiryReport, Halt, Owner, Phase, Verification,
+        WaitEnd, WaitReason, WaitingFor,
+    },
     position::{DbIndex, Position},
 };
 
@@ -42,6 +45,7 @@ impl WaitSubject {
             | WaitReason::TargetSentinelTLS
             | WaitReason::TargetReadOnly
             | WaitReason::TargetOutOfMemory
+            | WaitReason::TargetEvicts
             | WaitReason::TargetMisconf
             | WaitReason::TargetBusy
             | WaitReason::TargetClusterDown
@@ -131,6 +135,11 @@ pub(super) struct Parts {
     pub(super) target: EndParts,
     pub(super) position: Option<(Position, DbIndex)>,
     pub(super) copies: CopyState,
+    pub(super) preflight: Vec<Check>,
+    pub(super) backlog: Option<BacklogReport>,
+    pub(super) expiry: Option<ExpiryReport>,
+    /// [`super::Counts::keys_evicted`] when the last full copy ended.
+    pub(super) evicted_before_copy: u64,
 }
 
 impl Parts {
@@ -149,6 +158,10 @@ impl Parts {
             target: EndParts::default(),
             position: None,
             copies: CopyState::default(),
+            preflight: Vec::new(),
+            backlog: None,
+            expiry: None,
+            evicted_before_copy: 0,
         }
     }
 

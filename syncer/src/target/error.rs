@@ -61,6 +61,9 @@ pub enum TargetError {
         /// Keys per database.
         counts: String,
     },
+    /// The target evicts keys when it is full.
+    #[error("{0}")]
+    Evicts(String),
     /// The spool cannot be read or written.
     #[error(transparent)]
     Spool(#[from] SpoolError),
@@ -99,6 +102,7 @@ impl TargetError {
             Self::Refused(words) => reason_of_words(words),
             Self::RecordChanged | Self::Superseded(_) => WaitReason::Superseded,
             Self::NotEmpty { .. } => WaitReason::TargetNotEmpty,
+            Self::Evicts(_) => WaitReason::TargetEvicts,
             Self::Spool(error) if error.is_over_budget() => WaitReason::SpoolFull,
             Self::Spool(_) | Self::KeySet(_) => WaitReason::DiskError,
             Self::Record(_) | Self::Unexpected(_) | Self::Ending => WaitReason::TargetError,

@@ -215,7 +215,8 @@ async fn limit(connection: &mut Connection, name: &str) -> Result<Option<u64>, T
 /// The newest Redis that is known to write back lengths in the old form.
 const OLD_BACKLENS_MAX: (u32, u32, u32) = (8, 2, 3);
 
-fn parse_capabilities(info: &str) -> Option<Capabilities> {
+/// What `INFO server` tells; `None` where it has no version.
+pub fn parse_capabilities(info: &str) -> Option<Capabilities> {
     let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
     if let Some(version) = field("valkey_version:") {
         let version = parse_version(version)?;
@@ -267,7 +268,7 @@ fn parse_capabilities(info: &str) -> Option<Capabilities> {
 }
 
 /// A release candidate's patch (`9.1.0-rc1`) counts as 0.
-fn parse_version(text: &str) -> Option<(u32, u32, u32)> {
+pub fn parse_version(text: &str) -> Option<(u32, u32, u32)> {
     let mut parts = text.split('.');
     let (major, minor) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
     Some((major, minor, parts.next().and_then(|patch| patch.parse().ok()).unwrap_or(0)))
