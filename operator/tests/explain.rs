@@ -94,7 +94,7 @@ async fn kubectl_explains_spec_and_status_to_the_last_field() {
         (vec!["redissync.spec", "--recursive"], "passwordSecretRef"),
         (vec!["redissync.spec.sites"], "Failovers are followed without a new full copy"),
         (vec!["redissync.spec.sites.sentinel"], "masterName"),
-        (vec!["redissync.spec.sites.tls"], "there is no way to leave the verification out"),
+        (vec!["redissync.spec.sites.tls"], "no way to leave the verification out"),
         (vec!["redissync.spec.sites.sentinel.tls.caSecretRef"], "cert-manager"),
         (vec!["redissync.spec.fullCopy"], "TargetNotEmpty"),
         (vec!["redissync.spec.release"], "SkipUnit"),

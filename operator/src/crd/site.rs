@@ -25,9 +25,10 @@ pub struct SiteSpec {
     /// How to log in at the data nodes. Left out: no credentials are sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<AuthSpec>,
-    /// TLS with the data nodes. Left out: without, and the port must be one without. For the sentinels it is
-    /// `sentinel.tls`, apart from this. May be changed without losing anything; what it mounts changes the pod, so
-    /// that the syncer restarts.
+    /// TLS with the data nodes; `{}` is enough where a public CA has issued their certificates. Each one is verified, there is no
+    /// way to leave the verification out. A renewed certificate in the same Secret needs no restart, and ends no connection
+    /// that works; another Secret restarts the syncer. Left out: without TLS, and the port must be one without. That of the
+    /// sentinels is `sentinel.tls`, apart from this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsSpec>,
     /// Other addresses for nodes that cannot be reached under those which the sentinels name: host names of another
@@ -75,7 +76,8 @@ pub struct SentinelSpec {
     /// where the two are equal. Left out: no credentials are sent to sentinels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<SentinelAuthSpec>,
-    /// TLS with the sentinels themselves. Left out: without. It is not that of the data nodes, even where the two are equal.
+    /// TLS with the sentinels themselves, in the same way. Left out: without. It is not that of the data nodes, even where the
+    /// two are equal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsSpec>,
 }

@@ -22,7 +22,7 @@ pub struct TlsSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(
-        validation = Rule::new("self.matches('^[A-Za-z0-9._:-]+$')").message("serverName must be the name of a host or an IP address, without a port, such as redis.shop.svc")
+        validation = Rule::new("self.matches('^([A-Za-z0-9._-]+|[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*)$')").message("serverName must be the name of a host or an IP address, without a port, such as redis.shop.svc")
     )]
     pub server_name: Option<String>,
 }
