@@ -119,7 +119,7 @@ test: test-unit test-kit test-chart test-process ## All tests in their short for
 
 .PHONY: test-unit
 test-unit: tools ## Tests beside the code: nothing else is needed
-	.ci/cargo-test.sh $(TESTS) --lib --bins
+	.ci/cargo-test.sh $(TESTS) --lib --bins --test fuzz
 
 .PHONY: test-kit
 test-kit: servers ## Tests of the kit: servers, faults, ledgers, comparisons
@@ -144,6 +144,10 @@ test-cluster: tools ## The operator in a real cluster, with faults (root, or KUB
 .PHONY: test-long
 test-long: servers ## The same tests in their long form (hours); T=name runs a part
 	REDISSYNC_TEST_LONG=1 .ci/cargo-test.sh $(PROCESS_TESTS) --nocapture
+
+.PHONY: fuzz
+fuzz: tools ## Feed the parsers with libFuzzer (g++ needed): ARGS='SECONDS [TARGET…]', ARGS=keep keeps what was found
+	.ci/fuzz.sh $(ARGS)
 
 .PHONY: demo
 demo: tools ## The operator in a cluster (root, or KUBECONFIG): two Sentinel sets, one manifest, a failover, a comparison

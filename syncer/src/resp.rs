@@ -57,6 +57,13 @@ pub(crate) fn line(buf: &[u8], from: usize) -> Result<Option<(&[u8], usize)>, Re
     }
 }
 
+/// Whether a line that is no RESP array is one that a master sends: nothing, or PING (up to 2.6 in this form). Anything else
+/// in its place means that the stream was lost, and must not be taken for a command.
+pub(crate) fn is_keep_alive(line: &[u8]) -> bool {
+    let line = line.trim_ascii();
+    line.is_empty() || line.eq_ignore_ascii_case(b"PING")
+}
+
 /// A decimal number with an optional sign, as lengths and integer replies have it.
 pub(crate) fn number(text: &[u8]) -> Result<i64, RespError> {
     let invalid = || {

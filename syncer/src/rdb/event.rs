@@ -164,7 +164,7 @@ impl RdbEntry<'_> {
         })
     }
 
-    /// How long a string value is once it is plain: a compressed one may be 88 times as long as it is here. `None` for a
+    /// How long a string value is at most once it is plain: a compressed one may be 88 times as long as it is here. `None` for a
     /// value of another type.
     pub fn string_len(&self) -> Option<u64> {
         if !self.value_type.is_string() {

@@ -5,7 +5,9 @@
 
 use std::ops::Range;
 
-use super::{ARGUMENT_COUNT_MAX, BULK_BYTES_MAX, RespError, frame::checked, line, number};
+use super::{
+    ARGUMENT_COUNT_MAX, BULK_BYTES_MAX, RespError, frame::checked, is_keep_alive, line, number,
+};
 
 /// The borders of one command in a buffer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,7 +32,7 @@ impl Command {
     }
 
     /// Parses the command that starts at `from` in `buf`. `None` until all of it is there, else where it ends.
-    /// Inline commands and empty lines are accepted: a master may send them as keep-alive, and their bytes count.
+    /// Of inline commands an empty line and PING are accepted: a master may send them as keep-alive, and their bytes count.
     pub fn parse(&mut self, buf: &[u8], from: usize) -> Result<Option<usize>, RespError> {
         self.arguments.clear();
         match buf.get(from) {
@@ -73,6 +75,9 @@ impl Command {
                 false => Ok(None),
             };
         };
+        if !is_keep_alive(&buf[from..from + length]) {
+            return Err(RespError::UnknownType(buf[from]));
+        }
         let mut at = from;
         for word in buf[from..from + length].split(|byte| byte.is_ascii_whitespace()) {
             if !word.is_empty() {
@@ -142,7 +147,8 @@ mod tests {
     fn inline_commands_and_keep_alives_are_counted() {
         assert_eq!(parse(b"\n"), Ok(Some((vec![], 1))));
         assert_eq!(parse(b"\r\n"), Ok(Some((vec![], 2))));
-        assert_eq!(parse(b"PING  x\r\n"), Ok(Some((vec![b"PING".to_vec(), b"x".to_vec()], 9))));
+        assert_eq!(parse(b" ping \r\n"), Ok(Some((vec![b"ping".to_vec()], 8))));
+        assert!(parse(b"SET a b\r\n").is_err());
     }
 
     #[test]

@@ -153,7 +153,7 @@ fn switch_master(payload: &str) -> Option<Event> {
     Some(Event::SwitchMaster {
         master_name: (*master_name).to_owned(),
         old: host_port(old_host, old_port.parse().ok()?),
-        new: host_port(new_host, new_port.parse().ok()?),
+        new: address(Some(new_host), Some(new_port)).ok()?,
     })
 }
 

@@ -6,7 +6,7 @@
 
 use crate::{
     position::{DbIndex, Offset},
-    resp::RespError,
+    resp::{RespError, is_keep_alive},
 };
 
 /// As much of an argument as is looked at: `__sentinel__:hello` is the longest (18 bytes).
@@ -132,7 +132,7 @@ impl UnitScanner {
                 State::ArrayHeader => self.array_header(bytes)?,
                 State::BulkHeader => self.bulk_header(bytes)?,
                 State::Bulk(left) => self.bulk(bytes, left),
-                State::Inline => self.inline(bytes),
+                State::Inline => self.inline(bytes)?,
             };
             bytes = &bytes[used..];
         }
@@ -216,19 +216,20 @@ impl UnitScanner {
         }
     }
 
-    fn inline(&mut self, bytes: &[u8]) -> usize {
+    fn inline(&mut self, bytes: &[u8]) -> Result<usize, RespError> {
         let end = memchr::memchr(b'\n', bytes);
         let used = end.map_or(bytes.len(), |end| end + 1);
-        // Real masters send only keep-alives and housekeeping in this form.
         self.name.push(&bytes[..end.unwrap_or(bytes.len())]);
         self.offset += used as u64;
+        let is_too_long = self.name.length == CAPTURE_BYTES;
+        if is_too_long || (end.is_some() && !is_keep_alive(self.name.get())) {
+            return Err(RespError::UnknownType(self.name.bytes[0]));
+        }
         if end.is_some() {
-            while self.name.get().last().is_some_and(u8::is_ascii_whitespace) {
-                self.name.length -= 1;
-            }
+            self.name = Capture::default();
             self.end_command();
         }
-        used
+        Ok(used)
     }
 
     fn end_command(&mut self) {
@@ -337,6 +338,8 @@ mod tests {
             b"*99999999999\r\n",
             b"*1\r\n$-1\r\n",
             b"*1x3456789012345678",
+            b"SET a b\r\n",
+            b"an end that was lost, and no line feed",
         ] {
             assert!(UnitScanner::new(Offset(0), None).scan(bytes).is_err(), "{bytes:?}");
         }
