@@ -8,6 +8,7 @@ pub mod examine;
 pub mod guarded;
 pub mod knows;
 pub mod key_set;
+pub mod modules;
 pub mod way;
 
 pub mod commands;

@@ -1,6 +1,7 @@
 //! Values far larger than what is held in memory: streamed as commands under a temporary name, renamed into place.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -190,5 +191,58 @@ fn a_targets_own_limits_are_kept_or_named() -> Result<()> {
     let remedy = halt_text(&report, "remedy");
     ensure!(remedy.contains("proto-max-bulk-len"), "{:?}", report.halt());
     ensure!(get(&pair.target, "string")?.is_empty());
+    Ok(())
+}
+
+/// As eviction does: the first half of a value is gone, and what comes behind makes a new one.
+#[test]
+fn a_value_that_is_dropped_while_it_is_built_is_whole_at_the_end() -> Result<()> {
+    let source = Node::start(ServerVersion::Redis70, &NodeOptions::new())?;
+    let target = Node::start(ServerVersion::Redis70, &NodeOptions::new())?;
+    script(
+        &mut source.connect()?,
+        "for i = 1, ARGV[1] do
+            local text = redis.sha1hex(i) .. redis.sha1hex(-i) .. redis.sha1hex(i / 3)
+            redis.call('RPUSH', 'list', text)
+            redis.call('HSET', 'hash', i, text)
+            redis.call('ZADD', 'zset', i, text)
+            redis.call('APPEND', 'string', text)
+         end",
+        150_000,
+    )?;
+    let has_ended = Arc::new(AtomicBool::new(false));
+    let dropper = {
+        let (mut connection, has_ended) = (target.connect()?, Arc::clone(&has_ended));
+        thread::spawn(move || -> Result<BTreeSet<String>> {
+            let mut dropped = BTreeSet::new();
+            while !has_ended.load(Ordering::Relaxed) {
+                thread::sleep(Duration::from_millis(5));
+                let parts: Vec<String> = redis::cmd("KEYS").arg(PART).query(&mut connection)?;
+                for part in parts {
+                    if dropped.contains(&part) {
+                        continue;
+                    }
+                    redis::cmd("DEL").arg(&part).exec(&mut connection)?;
+                    thread::sleep(Duration::from_millis(10));
+                    // Only what goes on behind it makes a part of a value.
+                    let goes_on: bool = redis::cmd("EXISTS").arg(&part).query(&mut connection)?;
+                    if goes_on {
+                        dropped.insert(part);
+                    }
+                }
+            }
+            Ok(dropped)
+        })
+    };
+    let options = options(&source, &target);
+    let mut pair = Pair::start(source, target, &options)?;
+    pair.syncer.wait_for_phase("Streaming", PATIENCE)?;
+    has_ended.store(true, Ordering::Relaxed);
+    let dropped = dropper.join().expect("the thread does not panic")?;
+    println!("{} values were dropped in the middle", dropped.len());
+    ensure!(dropped.len() >= 2, "{dropped:?}");
+    pair.settle_equal()?;
+    ensure!(pair.syncer.report()?.full_copy_count() == Some(1));
+    ensure!(keys(&pair.target, PART)?.is_empty());
     Ok(())
 }

@@ -12,6 +12,7 @@ mod lag;
 mod large;
 mod line;
 mod matrix;
+mod modules;
 mod pair;
 mod preflight;
 mod refusal;

@@ -80,6 +80,8 @@ enum Phase {
     },
     /// In a value that comes in parts. The record's start moves with them.
     Large,
+    /// Before a value whose end is not known.
+    Unreadable(ValueType),
     /// In what a module keeps beside the keys.
     ModuleAux {
         module: ModuleId,
@@ -188,7 +190,7 @@ impl RdbDecoder {
     /// Up to where in the buffer the bytes are known to precede the end of the RDB.
     fn known_end(&self) -> usize {
         match self.phase {
-            Phase::Magic | Phase::Record | Phase::Ended => self.start,
+            Phase::Magic | Phase::Record | Phase::Unreadable(_) | Phase::Ended => self.start,
             Phase::Value { from, .. } | Phase::ModuleAux { from, .. } => {
                 self.start + from + self.skipper.at()
             }
@@ -232,6 +234,7 @@ impl RdbDecoder {
             Found::Function { code: text }
             | Found::SlotImport { job: text }
             | Found::LargeBegin { key: text, .. }
+            | Found::Unreadable { key: text, .. }
             | Found::Entry { key: text, .. } => [Some(text), None],
             _ => return Ok(()),
         };
@@ -283,6 +286,9 @@ impl RdbDecoder {
             },
             Found::LargePart { from, to } => RdbEvent::LargePart(&self.buffer[from..to]),
             Found::LargeEnd => RdbEvent::LargeEnd,
+            Found::Unreadable { value_type, key } => {
+                RdbEvent::Unreadable { key: self.text(key, 0), value_type }
+            }
             Found::End(checksum) => RdbEvent::End { checksum },
         }
     }

@@ -203,8 +203,8 @@ impl ValueDecoder {
         let mut at = self.at;
         match self.shape {
             Shape::Text => self.phase = Phase::Text(Pieces::default()),
-            Shape::Packed { format, has_expiry, .. } => {
-                if has_expiry {
+            Shape::Packed { format, has_least, .. } => {
+                if has_least {
                     // The least of the expiries; stale where one was taken off, so not used.
                     let _: [u8; 8] = arrived!(read_array(&self.buffer, at));
                     at += 8;

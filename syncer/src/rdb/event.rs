@@ -81,6 +81,13 @@ pub enum RdbEvent<'a> {
     LargePart(&'a [u8]),
     /// That value is whole.
     LargeEnd,
+    /// A key of a type whose layout is not certain: what follows is an error, since nobody knows where its value ends.
+    Unreadable {
+        /// Plain.
+        key: &'a [u8],
+        /// What it is.
+        value_type: ValueType,
+    },
     /// The end; nothing follows.
     End {
         /// Whether the bytes are known to be those of the source.

@@ -76,7 +76,7 @@ impl ValueType {
             (_, 1 | 10 | 14 | 18) => Kind::List,
             (_, 2 | 11 | 20) => Kind::Set,
             (_, 3 | 5 | 12 | 17) => Kind::SortedSet,
-            (_, 4 | 9 | 13 | 16 | 22) | (Family::Redis, 24 | 25) => Kind::Hash,
+            (_, 4 | 9 | 13 | 16 | 22) | (Family::Redis, 23..=25) => Kind::Hash,
             (_, 15 | 19 | 21) | (Family::Redis, 26 | 27) => Kind::Stream,
             (_, 6 | 7) => Kind::Module,
             (Family::Redis, 28) => Kind::Array,
@@ -115,7 +115,13 @@ impl ValueType {
             (Family::Redis, 26) => "STREAM_LISTPACKS_4",
             (Family::Redis, 27) => "STREAM_LISTPACKS_5",
             (Family::Redis, 28) => "ARRAY",
+            (Family::Redis, 29) => "HASH_TMPL_LP",
+            (Family::Redis, 30) => "HASH_TMPL_LP_REF",
+            (Family::Redis, 31) => "HASH_TMPL_ARRAY",
+            (Family::Redis, 32) => "HASH_TMPL_ARRAY_REF",
+            (Family::Redis, 33) => "GCRA",
             (Family::Valkey, 22) => "HASH_2",
+            (Family::Valkey, 23) => "PATH_HASH",
             _ => "unknown",
         }
     }
@@ -265,6 +271,8 @@ pub(super) fn layout(value_type: ValueType, version: u32) -> Option<&'static [St
         (21, _) => STREAM_3,
         // Release candidates of 7.4 wrote it, and 7.4 to 8.2 still read it.
         (22, Family::Redis) if version >= 12 => &[Repeat(&[Number, Str, Str])],
+        // They wrote this one too, and no release reads it: it goes as commands.
+        (23, Family::Redis) if version >= 12 => &[Listpack],
         (24, Family::Redis) if version >= 12 => &[Bytes(8), Repeat(&[Number, Str, Str])],
         (25, Family::Redis) if version >= 12 => &[Bytes(8), Listpack],
         (26, Family::Redis) if version >= 13 => STREAM_4,

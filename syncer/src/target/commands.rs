@@ -4,11 +4,12 @@
 
 use super::{
     examine::Capabilities,
-    restore::RestoreBatch,
+    restore::{RestoreBatch, WantedLength, now_ms},
     way::{NO_FIELD_EXPIRY, NO_FUNCTIONS},
 };
 use crate::{
     grace::Grace,
+    position::DbIndex,
     rdb::{
         element::{Element, StreamId, StreamTotals, Words},
         support::Unsupported,
@@ -23,6 +24,10 @@ const ELEMENTS_MAX: usize = 1000;
 const COMMAND_BYTES_MAX: usize = 64 << 10;
 /// Words that the server adds or we do, on top of an element's own bytes.
 const BULK_SLACK: u64 = 1 << 10;
+
+/// A field that expires later than this from now is there when its value is whole. With a grace of its default it is
+/// every one that the source still has.
+const BUILDING_MS_MAX: i64 = 3_600_000 - 60_000;
 
 /// Builds one value under one key.
 #[derive(Debug)]
@@ -43,6 +48,15 @@ pub struct ValueWriter {
     has_expiries: bool,
     /// How much of a string was written.
     written: u64,
+    /// The last byte of a string that came in pieces, which is kept back.
+    last_byte: Option<u8>,
+    /// What tells how many elements the key has.
+    length_verb: &'static str,
+    /// Elements that were sent, and those of them that do not expire while the value is built.
+    sent: u64,
+    lasting: u64,
+    /// A field that expires later is there when the value is whole.
+    lasting_from_ms: i64,
     has_entries: bool,
 }
 
@@ -62,6 +76,11 @@ impl ValueWriter {
             expiry_count: 0,
             has_expiries: false,
             written: 0,
+            last_byte: None,
+            length_verb: "EXISTS",
+            sent: 0,
+            lasting: 0,
+            lasting_from_ms: now_ms() + BUILDING_MS_MAX,
             has_entries: false,
         }
     }
@@ -74,17 +93,31 @@ impl ValueWriter {
     ) -> Result<(), Unsupported> {
         match *element {
             Element::Piece { total, bytes } => self.piece(total, bytes, batch)?,
-            Element::Item(item) => self.gather("RPUSH", &[item], batch)?,
-            Element::Member(member) => self.gather("SADD", &[member], batch)?,
-            Element::Scored { member, score } => self.gather("ZADD", &[score, member], batch)?,
+            Element::Item(item) => {
+                self.count("LLEN", true);
+                self.gather("RPUSH", &[item], batch)?;
+            }
+            Element::Member(member) => {
+                self.count("SCARD", true);
+                self.gather("SADD", &[member], batch)?;
+            }
+            Element::Scored { member, score } => {
+                self.count("ZCARD", true);
+                self.gather("ZADD", &[score, member], batch)?;
+            }
             Element::Field { field, value, expire_at_ms } => {
+                let at = expire_at_ms.map(|at| self.grace.shift_millis(at).unwrap_or(at));
+                self.count("HLEN", at.is_none_or(|at| at > self.lasting_from_ms));
                 // HSET with several fields came with 4.0; HMSET is understood everywhere.
                 self.gather("HMSET", &[field, value], batch)?;
                 if let Some(at) = expire_at_ms {
                     self.expire_field(field, at)?;
                 }
             }
-            Element::Entry { id, words } => self.entry(id, words, batch)?,
+            Element::Entry { id, words } => {
+                self.count("XLEN", true);
+                self.entry(id, words, batch)?;
+            }
             Element::Stream(totals) => self.totals(totals, batch),
             Element::Group { name, last, entries_read } => {
                 let last = last.to_string();
@@ -131,6 +164,30 @@ impl ValueWriter {
             }
         }
         Ok(())
+    }
+
+    fn count(&mut self, verb: &'static str, is_lasting: bool) {
+        self.length_verb = verb;
+        self.sent += 1;
+        self.lasting += u64::from(is_lasting);
+    }
+
+    /// How long the value must be at the target when all that was added so far is there. Of one that is empty, or may
+    /// be, nothing is asked: RENAME tells whether it is there.
+    pub fn wanted_length(&self, db: DbIndex, key: &str) -> Option<WantedLength> {
+        let (verb, least, most) = match self.written {
+            0 => (self.length_verb, self.lasting, self.sent),
+            bytes => ("STRLEN", bytes, bytes),
+        };
+        (least > 0).then(|| WantedLength { db, key: key.to_owned(), verb, least, most })
+    }
+
+    /// What is kept back until the value was seen to be whole. It changes no length.
+    pub fn close(&mut self, batch: &mut RestoreBatch) {
+        if let Some(byte) = self.last_byte.take() {
+            let at = (self.written - 1).to_string();
+            self.command("SETRANGE", &[&self.key, at.as_bytes(), &[byte]], batch);
+        }
     }
 
     /// Whether some field of the value expires: by the time that it is whole all of them may have.
@@ -219,7 +276,8 @@ impl ValueWriter {
         batch.end_commands(1, self.name);
     }
 
-    /// A string is made at its full length first: growing it piece by piece would move it each time.
+    /// A string is made at its full length first: growing it piece by piece would move it each time. Its last byte comes
+    /// with [`close`](Self::close): were the key dropped in the middle, the other pieces would not make it as long again.
     fn piece(
         &mut self,
         total: u64,
@@ -238,7 +296,17 @@ impl ValueWriter {
                 self.command("SETRANGE", &[&self.key, last.as_bytes(), b"\0"], batch);
             }
             let at = self.written.to_string();
-            self.command("SETRANGE", &[&self.key, at.as_bytes(), bytes], batch);
+            let is_last = self.written + bytes.len() as u64 == total;
+            let now = match bytes.split_last() {
+                Some((last, others)) if is_last => {
+                    self.last_byte = Some(*last);
+                    others
+                }
+                _ => bytes,
+            };
+            if !now.is_empty() {
+                self.command("SETRANGE", &[&self.key, at.as_bytes(), now], batch);
+            }
         }
         self.written += bytes.len() as u64;
         Ok(())
@@ -305,6 +373,7 @@ mod tests {
             writer.add(element, &mut batch)?;
         }
         writer.flush(&mut batch);
+        writer.close(&mut batch);
         let text = String::from_utf8_lossy(&batch.bytes).into_owned();
         let words: Vec<&str> = text.split("\r\n").filter(|word| !word.starts_with('$')).collect();
         assert_eq!(text.matches('*').count(), batch.command_count);
@@ -344,7 +413,7 @@ mod tests {
             [Element::Piece { total: 5, bytes: b"abc" }, Element::Piece { total: 5, bytes: b"de" }];
         assert_eq!(
             written(redis(6), &pieces).unwrap(),
-            "*4 SETRANGE k 4 \0\n*4 SETRANGE k 0 abc\n*4 SETRANGE k 3 de"
+            "*4 SETRANGE k 4 \0\n*4 SETRANGE k 0 abc\n*4 SETRANGE k 3 d\n*4 SETRANGE k 4 e"
         );
         let small = Capabilities { bulk_bytes_max: 4, ..redis(6) };
         assert_eq!(written(small, &pieces), Err(TOO_LARGE));

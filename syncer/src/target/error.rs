@@ -53,6 +53,11 @@ pub enum TargetError {
     /// The record cannot be read.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// A value that was being built is not what was sent.
+    #[error(
+        "a value under construction is gone or short at the target ({0}): keys are evicted or deleted there while it is copied to; set maxmemory-policy to noeviction, the copy begins again"
+    )]
+    PartGone(String),
     /// The target holds keys that are not ours.
     #[error(
         "the target holds keys but no record of this pair ({counts}): set fullCopy.onExistingData to Sweep or Keep, or empty it"
@@ -105,7 +110,9 @@ impl TargetError {
             Self::Evicts(_) => WaitReason::TargetEvicts,
             Self::Spool(error) if error.is_over_budget() => WaitReason::SpoolFull,
             Self::Spool(_) | Self::KeySet(_) => WaitReason::DiskError,
-            Self::Record(_) | Self::Unexpected(_) | Self::Ending => WaitReason::TargetError,
+            Self::Record(_) | Self::Unexpected(_) | Self::Ending | Self::PartGone(_) => {
+                WaitReason::TargetError
+            }
         }
     }
 }
@@ -160,6 +167,13 @@ pub fn is_about_the_value(error: &str) -> bool {
 /// Whether RENAME has found nothing to rename.
 pub fn is_no_such_key(error: &str) -> bool {
     error.contains("no such key")
+}
+
+/// Whether a command that builds a value has found nothing of it: XGROUP, XCLAIM and XSETID make no key.
+pub fn is_part_gone(error: &str) -> bool {
+    is_no_such_key(error)
+        || error.contains("requires the key to exist")
+        || error.starts_with("NOGROUP")
 }
 
 /// A server's error as it may be shown: some carry arguments, which are keys and values of the user.

@@ -1,7 +1,7 @@
 //! What is known of the target before anything is written to it, and before the source is asked to fork
 //! (a refused target must not make it fork again and again).
 
-use super::error::TargetError;
+use super::{error::TargetError, modules::MissingModules};
 use crate::{
     connection::{Connection, ConnectionError},
     filter::is_reserved_key,
@@ -62,6 +62,8 @@ pub struct Capabilities {
     pub bulk_bytes_max: u64,
     /// How it writes the back lengths that two forms exist of; `None` where that is not certain.
     pub backlen_form: Option<BacklenForm>,
+    /// Modules that it is known to lack.
+    pub missing_modules: MissingModules,
 }
 
 /// `proto-max-bulk-len` where nobody has changed it.
@@ -135,6 +137,7 @@ impl Capabilities {
                 Family::Valkey if rdb_version >= 80 => BacklenForm::New,
                 Family::Valkey | Family::Redis => BacklenForm::Old,
             }),
+            missing_modules: MissingModules::default(),
         }
     }
 }
@@ -196,7 +199,30 @@ pub async fn capabilities(connection: &mut Connection) -> Result<Capabilities, T
     })?;
     let word = limit(connection, "proto-max-bulk-len").await?.unwrap_or(BULK_BYTES_MAX);
     let input = limit(connection, "client-query-buffer-limit").await?.unwrap_or(u64::MAX);
-    Ok(Capabilities { bulk_bytes_max: word.min(input.saturating_sub(QUERY_SLACK)), ..found })
+    Ok(Capabilities {
+        bulk_bytes_max: word.min(input.saturating_sub(QUERY_SLACK)),
+        missing_modules: missing_modules(connection).await?,
+        ..found
+    })
+}
+
+/// The modules that the target does not name. A target that does not tell (before 4.0, without the right, on some clouds)
+/// is known to lack none.
+async fn missing_modules(connection: &mut Connection) -> Result<MissingModules, TargetError> {
+    let reply = match connection.call(&["MODULE", "LIST"]).await {
+        Ok(reply) => reply,
+        Err(ConnectionError::Refused { .. }) => return Ok(MissingModules::default()),
+        Err(error) => return Err(error.into()),
+    };
+    let Some(modules) = reply.array() else { return Ok(MissingModules::default()) };
+    // Each is an array of fields and values.
+    let name = |module: &Frame| {
+        let mut fields = module.array()?.chunks(2);
+        let field = fields.find(|field| field.first().and_then(Frame::text) == Some("name"))?;
+        field.get(1).and_then(Frame::text).map(str::to_owned)
+    };
+    let names: Vec<String> = modules.iter().filter_map(name).collect();
+    Ok(MissingModules::beside(names.iter().map(String::as_str)))
 }
 
 /// A limit in the target's configuration; `None` where it has none of that name, or does not tell.
@@ -239,6 +265,7 @@ pub fn parse_capabilities(info: &str) -> Option<Capabilities> {
             has_absttl: true,
             bulk_bytes_max: BULK_BYTES_MAX,
             backlen_form,
+            missing_modules: MissingModules::default(),
         });
     }
     let version = parse_version(field("redis_version:")?)?;
@@ -264,6 +291,7 @@ pub fn parse_capabilities(info: &str) -> Option<Capabilities> {
         bulk_bytes_max: BULK_BYTES_MAX,
         // Seen on 6.2.5, 7.0.15, 7.4.1 and 8.2.3. Later releases of a line may have taken the other form over.
         backlen_form: (version <= OLD_BACKLENS_MAX).then_some(BacklenForm::Old),
+        missing_modules: MissingModules::default(),
     })
 }
 

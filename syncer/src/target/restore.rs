@@ -47,9 +47,27 @@ pub struct RestoreBatch {
     pub entries: Vec<(usize, &'static str)>,
     /// A RENAME of a value that may be gone by now: all fields of a hash may have expired.
     pub may_be_gone: Option<usize>,
+    /// What must be there under a temporary name before any of it is sent.
+    pub wanted_length: Option<WantedLength>,
     /// The key of the one value that all of it builds, where that is not the key that the commands name.
     pub builds: Option<(DbIndex, Vec<u8>)>,
     route: Route,
+}
+
+/// How long a value under construction must be: a target that evicts may have dropped it in the middle, and what came
+/// behind would have made a new one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantedLength {
+    /// Its database.
+    pub db: DbIndex,
+    /// Its name.
+    pub key: String,
+    /// What tells its length.
+    pub verb: &'static str,
+    /// Elements that must be there.
+    pub least: u64,
+    /// Elements that were sent.
+    pub most: u64,
 }
 
 /// A key that the target refused.
@@ -84,6 +102,7 @@ impl RestoreBatch {
         self.select_count = 0;
         self.may_be_gone = None;
         self.builds = None;
+        self.wanted_length = None;
         self.route = Route::new();
     }
 
@@ -298,7 +317,8 @@ fn restore(
     Ok(commands)
 }
 
-fn now_ms() -> i64 {
+/// The clock of expiry.
+pub(super) fn now_ms() -> i64 {
     jiff::Timestamp::now().as_millisecond()
 }
 
@@ -323,6 +343,7 @@ mod tests {
         backlen::BacklenForm,
         value::{Family, ValueType},
     };
+    use crate::target::modules::MissingModules;
 
     const TARGET: Capabilities = Capabilities {
         family: Family::Redis,
@@ -332,6 +353,7 @@ mod tests {
         has_absttl: true,
         bulk_bytes_max: 512 << 20,
         backlen_form: Some(BacklenForm::Old),
+        missing_modules: MissingModules::NONE,
     };
 
     fn entry<'a>(byte: u8, value: &'a [u8], expire_at_ms: Option<i64>) -> RdbEntry<'a> {

@@ -64,6 +64,12 @@ pub const UNCERTAIN_BACKLENS: Unsupported = Unsupported {
     remedy: "make that element a byte longer or shorter at the source, or delete the key",
 };
 
+/// Of a value whose end in the RDB is not known.
+pub const UNREADABLE: Unsupported = Unsupported {
+    reason: "this release of the syncer does not know how values of this type are written",
+    remedy: "upgrade the syncer to a release that knows it, or delete the keys of that type at the source",
+};
+
 /// Of libraries at a target that has none.
 pub const NO_FUNCTIONS: Unsupported = Unsupported {
     reason: "the target has no libraries of functions (they came with Redis 7.0)",
@@ -94,6 +100,7 @@ mod tests {
             (&[20], R, "cccc==="),
             (&[21], R, "--cc==="),
             (&[22, 24, 25], R, "cccc=cc"),
+            (&[23], R, "ccccccc"),
             (&[22], V, "cccccc="),
             (&[26, 27], R, "--ccccc"),
             (&[6, 8, 28, 33], R, "-------"),

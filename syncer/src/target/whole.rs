@@ -29,6 +29,9 @@ pub fn way_of(
     scratch: &mut Vec<u8>,
 ) -> Result<Way, EntryRefusal> {
     let way = way(entry.value_type, target)?;
+    if let Some(module) = entry.module() {
+        target.missing_modules.check(module)?;
+    }
     if way == Way::Verbatim && !has_known_backlens(entry, target, scratch)? {
         return by_commands(entry.value_type, target)
             .map_err(|found| found.unwrap_or(UNCERTAIN_BACKLENS).into());
@@ -55,6 +58,7 @@ pub fn build_whole(
     }
     decoder.finish().map_err(EntryRefusal::Value)?;
     writer.flush(batch);
+    writer.close(batch);
     if let Some(at) = entry.expire_at_ms {
         // When the key expires at the target (Promise 6).
         batch.expire(entry.key, grace.shift_millis(at).unwrap_or(at), name);

@@ -140,7 +140,9 @@ impl Building {
         self.writer.flush(batch);
         self.send(batch, workers).await?;
         let name = self.value_type.name();
+        batch.wanted_length = self.writer.wanted_length(self.db, &self.temporary);
         batch.select(self.db);
+        self.writer.close(batch);
         // The old value is freed aside; RENAME alone would free it on the spot. All of this is one EXEC.
         batch.remove(&self.key, &self.target, name);
         if self.writer.has_expiries() {

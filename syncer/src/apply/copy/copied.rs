@@ -21,7 +21,7 @@ use crate::{
         examine::Capabilities,
         key_set::KeySetBuilder,
         restore::{EntryRefusal, RestoreBatch},
-        way::{Way, by_commands},
+        way::{UNREADABLE, Way, by_commands},
         whole::{build_whole, way_of},
     },
 };
@@ -180,6 +180,11 @@ impl Copied {
             }
             RdbEvent::ModuleAux { module, is_empty: false } => {
                 return Err(Refusal::Module(module.to_string()));
+            }
+            RdbEvent::Unreadable { key, value_type } => {
+                // With Skip as well: where the next key begins is not known.
+                self.left_out.list(&mut self.batch, self.db, value_type.name(), key);
+                return Err(Refusal::Entry(value_type.name(), UNREADABLE.into()));
             }
             RdbEvent::SlotImport { .. } => return Err(Refusal::SlotImport),
             RdbEvent::Header { .. }

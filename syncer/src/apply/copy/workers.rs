@@ -6,16 +6,21 @@ use tokio::{sync::mpsc, time::timeout};
 
 use super::{left_out::LeftOut, stop::Stop};
 use crate::{
+    connection::ConnectionError,
     contract::HaltReason,
     failpoint::{Failpoint, hit},
     release::Decision,
+    route::Route,
     spool::CopyId,
     state::HaltDetails,
     target::{
-        error::{TargetError, is_about_the_value, is_no_such_key, is_passing, without_arguments},
+        error::{
+            TargetError, is_about_the_value, is_no_such_key, is_part_gone, is_passing,
+            without_arguments,
+        },
         examine::Capabilities,
         guarded::{Errors, Expected, GuardedConnection, Outcome},
-        restore::{RefusedKey, RestoreBatch},
+        restore::{RefusedKey, RestoreBatch, WantedLength},
     },
 };
 
@@ -129,7 +134,32 @@ impl Restorer {
         }
     }
 
+    /// Reads how long a value under construction is. Nothing is added to it any more: gone since, RENAME finds nothing.
+    async fn check_length(&mut self, wanted: &WantedLength) -> Result<(), TargetError> {
+        let is_elsewhere = wanted.db != Route::RECORD_DB;
+        if is_elsewhere {
+            self.writer.ask(&["SELECT", &wanted.db.to_string()]).await?;
+        }
+        let length = self.writer.ask(&[wanted.verb, &wanted.key]).await;
+        if is_elsewhere {
+            self.writer.ask(&["SELECT", &Route::RECORD_DB.to_string()]).await?;
+        }
+        let length = match length {
+            // A user whose rights are older than this question.
+            Err(TargetError::Connection(ConnectionError::Refused { .. })) => return Ok(()),
+            answer => answer?.integer().and_then(|length| u64::try_from(length).ok()),
+        };
+        let length = length.ok_or(TargetError::Unexpected(wanted.verb))?;
+        if (wanted.least..=wanted.most).contains(&length) {
+            return Ok(());
+        }
+        Err(TargetError::PartGone(format!("{} is {length}, not {}", wanted.verb, wanted.most)))
+    }
+
     async fn restore(&mut self, batch: &RestoreBatch) -> Result<(), Stop> {
+        if let Some(wanted) = &batch.wanted_length {
+            self.check_length(wanted).await?;
+        }
         let outcome =
             self.writer.execute(&batch.bytes, batch.command_count, &self.expected).await?;
         let (errors, was_applied) = match outcome {
@@ -144,6 +174,9 @@ impl Restorer {
         if errors.count == 1 && batch.may_be_gone == Some(*index) && is_no_such_key(error) {
             // All fields of the hash have expired since: the key is gone, as it is at the source.
             return Ok(self.writer.watch(&self.expected).await?);
+        }
+        if was_applied && batch.builds.is_some() && is_part_gone(error) {
+            return Err(TargetError::PartGone(without_arguments(error)).into());
         }
         let is_of_all = errors.count >= batch.command_count - batch.select_count;
         if is_passing(error) || (is_of_all && !is_about_the_value(error)) {

@@ -56,6 +56,7 @@ pub(super) enum Found {
     LargeBegin { value_type: ValueType, key: Text, about: NextKey },
     LargePart { from: usize, to: usize },
     LargeEnd,
+    Unreadable { value_type: ValueType, key: Text },
     End(Checksum),
 }
 
@@ -102,6 +103,7 @@ impl RdbDecoder {
             }
             Phase::Value { value_type, key, from } => self.take_value(value_type, key, from),
             Phase::Large => self.take_large(),
+            Phase::Unreadable(value_type) => Err(Stop::UnknownType(value_type)),
             Phase::ModuleAux { module, from } => self.take_module_aux(module, from),
             Phase::Ended => Ok(Outcome::NeedsBytes),
         }
@@ -130,12 +132,15 @@ impl RdbDecoder {
     /// Type byte and key; the value follows.
     fn take_key(&mut self, byte: u8) -> Result<Outcome, Stop> {
         let value_type = ValueType { family: self.family, byte };
-        let Some(layout) = layout(value_type, self.version) else {
-            return Err(Stop::UnknownType(value_type));
-        };
         let record = &self.buffer[self.start..];
         let mut from = 1;
         let key = arrived!(read_text(record, &mut from, self.limits.value_bytes_max)?);
+        let Some(layout) = layout(value_type, self.version) else {
+            // Its name is told; then decoding stops, since the value's end is not known.
+            self.phase = Phase::Unreadable(value_type);
+            let key = Text { from: self.start + key.from, to: self.start + key.to, ..key };
+            return Ok(Outcome::Found(Found::Unreadable { value_type, key }));
+        };
         // What comes in parts is bounded by its elements, in the decoder of those.
         let limit = match self.split_above(value_type) {
             Some(_) => u64::MAX,

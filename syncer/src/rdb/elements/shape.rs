@@ -16,8 +16,9 @@ pub(super) enum Shape {
     Scores { is_text: bool },
     /// A count, then fields with their values and expiries.
     Expiring(Expiry),
-    /// One packed string.
-    Packed { kind: Kind, format: Packed, has_expiry: bool },
+    /// One packed string; of a hash whose fields expire with a time behind each value, and perhaps the least of the times
+    /// before all of it.
+    Packed { kind: Kind, format: Packed, has_expiry: bool, has_least: bool },
     /// A count, then ziplists.
     Nodes,
     /// A count, then containers, each with one element or a listpack.
@@ -39,7 +40,8 @@ pub(super) enum Expiry {
 
 impl Shape {
     pub(super) fn of(value_type: ValueType) -> Option<Self> {
-        let packed = |kind, format| Self::Packed { kind, format, has_expiry: false };
+        let packed =
+            |kind, format| Self::Packed { kind, format, has_expiry: false, has_least: false };
         Some(match (value_type.byte, value_type.family) {
             (0, _) => Self::Text,
             (1, _) => Self::Strings(Kind::List),
@@ -63,9 +65,12 @@ impl Shape {
             (22, Family::Redis) => Self::Expiring(Expiry::Absolute),
             (22, Family::Valkey) => Self::Expiring(Expiry::Behind),
             (24, Family::Redis) => Self::Expiring(Expiry::Relative),
-            (23 | 25, Family::Redis) => {
-                Self::Packed { kind: Kind::Hash, format: Packed::Listpack, has_expiry: true }
-            }
+            (byte @ (23 | 25), Family::Redis) => Self::Packed {
+                kind: Kind::Hash,
+                format: Packed::Listpack,
+                has_expiry: true,
+                has_least: byte == 25,
+            },
             (26, Family::Redis) => Self::Stream(4),
             (27, Family::Redis) => Self::Stream(5),
             _ => return None,

@@ -116,6 +116,21 @@ fn the_values_of_real_servers_are_the_same_wherever_they_are_split() {
     }
 }
 
+/// The candidates of 7.4 wrote no least time before the fields.
+#[test]
+fn a_hash_of_the_candidates_is_that_of_the_release_without_its_head() {
+    let of = |byte| ValueType { family: Family::Redis, byte };
+    let mut seen = 0;
+    for (_, value_type, value) in golden("redis-7.4.1") {
+        if value_type == of(25) {
+            let whole = elements(value_type, [&value[..]]).unwrap();
+            assert_eq!(elements(of(23), [&value[8..]]).unwrap(), whole);
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 1);
+}
+
 #[test]
 fn a_string_of_any_form_comes_in_pieces() {
     let string = ValueType { family: Family::Redis, byte: 0 };
