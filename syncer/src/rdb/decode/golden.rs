@@ -153,11 +153,11 @@ fn values_in_parts_survive_every_split_of_every_file() {
     }
 }
 
+/// Payloads by database and key.
+type Payloads = Vec<((u32, Vec<u8>), Vec<u8>)>;
+
 /// Each key with its value, whole or in parts.
-fn values<'a>(
-    pieces: impl IntoIterator<Item = &'a [u8]>,
-    split_above: u64,
-) -> Vec<((u32, Vec<u8>), Vec<u8>)> {
+fn values<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, split_above: u64) -> Payloads {
     let mut decoder = RdbDecoder::new(RdbLimits { value_bytes_max: 1 << 20, split_above });
     let (mut values, mut db) = (Vec::new(), 0);
     for piece in pieces {
