@@ -1,14 +1,16 @@
 //! The documentation of the fields is the manual: every field has one, in the words of users.
 
-use std::process::Command;
+use std::{process::Command, time::Duration};
 
 use axum::http::Request;
 use serde_json::Value;
 
-use crate::cluster;
+use crate::{cluster, wait::until};
 
 /// A sentence needs as many characters.
 const CHARACTERS_MIN: usize = 20;
+/// How long an API server takes to serve the documentation of a kind that was just changed.
+const SERVED_WITHIN: Duration = Duration::from_secs(30);
 /// Words of the implementation that mean nothing to a reader of YAML.
 const FOREIGN_WORDS: [&str; 12] = [
     "::",
@@ -101,9 +103,13 @@ async fn kubectl_explains_spec_and_status_to_the_last_field() {
         (vec!["redissync.status"], "observedAt"),
         (vec!["redissync.status.links.offsets"], "checkpoint"),
     ] {
-        let text = explain(&arguments);
-        let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(flat.contains(words), "{arguments:?} lacks {words:?}:\n{text}");
+        // Right behind a change of the kind the API server may still tell the text before it.
+        let look = async || {
+            let text = explain(&arguments);
+            let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
+            if flat.contains(words) { Ok(text) } else { Err(text) }
+        };
+        let (text, _) = until(&format!("{arguments:?} has {words:?}"), SERVED_WITHIN, look).await;
         assert!(!text.contains("<no description>"), "{arguments:?}:\n{text}");
     }
 }
