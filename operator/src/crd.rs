@@ -17,8 +17,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use pair::{
-    EvictingStandby, ExistingData, ExpirySpec, FullCopySpec, PreflightSpec, ReleaseAction,
-    ReleaseSpec, RetentionSpec, SpoolSpec, Unsupported,
+    EvictingStandby, ExistingData, ExpirySpec, FullCopySpec, Messages, PreflightSpec, Rejected,
+    ReleaseAction, ReleaseSpec, RetentionSpec, SpoolSpec, StreamSpec, Unsupported,
 };
 pub use site::{
     AddressMapping, AuthSpec, PasswordSecretRef, SentinelAuthSpec, SentinelSpec, SiteSpec,
@@ -123,6 +123,9 @@ pub struct RedisSyncSpec {
     /// five minutes; see the conditions `PreflightPassed` and `BacklogHealthy`.
     #[serde(default, skip_serializing_if = "PreflightSpec::is_default")]
     pub preflight: PreflightSpec,
+    /// What becomes of the commands that follow a full copy.
+    #[serde(default, skip_serializing_if = "StreamSpec::is_default")]
+    pub stream: StreamSpec,
     /// The log on disk of what the source sent. It bridges the times at which the standby cannot be reached.
     #[serde(default)]
     pub spool: SpoolSpec,

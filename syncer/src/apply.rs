@@ -13,6 +13,7 @@ mod attach;
 mod copy;
 mod flow;
 mod halt;
+mod set_aside;
 mod stream;
 mod write;
 
@@ -29,9 +30,10 @@ use crate::{
     causes::chain,
     config::ValidatedConfig,
     contract::WaitReason,
+    dead_letters::DeadLetterFile,
     gate::GateGuard,
     link::{Goal, Link},
-    position::Position,
+    position::{Offset, Position},
     record::{Record, StreamPosition},
     sentinel::follow::Resolution,
     spool::Spool,
@@ -72,6 +74,9 @@ pub struct Applier {
     held: Option<GateGuard>,
     /// The last position whose batch's replies were seen and checked by this process.
     confirmed: Option<Position>,
+    /// The unit that the target refused, to be set aside when it is met again.
+    rejected: Option<(Offset, String)>,
+    dead_letters: DeadLetterFile,
     /// A unit failed within its batch, and the halt is not in the record yet.
     unrecorded_halt: Option<HaltDetails>,
     rival: Option<Rival>,
@@ -83,7 +88,10 @@ pub struct Applier {
 impl Applier {
     /// The target's side, in a process of that nonce.
     pub fn new(link: Arc<Link>, resolution: watch::Receiver<Resolution>, nonce: String) -> Self {
+        let dead_letters = DeadLetterFile::new(&link.config().spool.dir);
         Self {
+            rejected: None,
+            dead_letters,
             config: link.config.clone(),
             link,
             resolution,
@@ -101,6 +109,7 @@ impl Applier {
     /// Runs until an orderly end is asked for, then drains.
     pub async fn run(mut self) {
         let shutdown = self.link.shutdown.clone();
+        self.show_dead_letters();
         loop {
             let error = match self.session().await {
                 Ok(()) => break,

@@ -3,7 +3,10 @@
 //! The order of units is the source's (Invariant 14), a unit is never split (Promise 3), and a refused command is
 //! led back to its unit.
 
+use std::ops::Range;
+
 use crate::{
+    contract::Publish,
     decode::UnitSpan,
     expiry::{ExpiryArgument, expiry},
     filter::{Verdict, judge},
@@ -48,6 +51,8 @@ pub struct BatchCounts {
     pub dropped: u64,
     /// Commands that carry a time of expiry.
     pub expiring: u64,
+    /// Units that went to the dead letters instead.
+    pub rejected: u64,
 }
 
 /// Units gathered for one EXEC.
@@ -84,6 +89,12 @@ pub enum UnitRefusal {
         command: String,
         /// Why, and what helps.
         why: Unsupported,
+    },
+    /// The target refused a command of it when it was queued.
+    #[error("the target refuses a command of it: {error:?}")]
+    Rejected {
+        /// The server's words, as they may be shown.
+        error: String,
     },
     /// Something must be asked before the unit can be judged.
     #[error("not asked yet: {0:?}")]
@@ -141,6 +152,31 @@ impl Batch {
     pub fn unit_of(&self, index: usize) -> Option<usize> {
         let at = self.units.partition_point(|unit| unit.commands_end <= index);
         (at < self.units.len()).then_some(at)
+    }
+
+    /// These commands, with the database of each. `indexes` are in order.
+    pub fn commands_at(&self, indexes: &[usize]) -> Vec<(usize, DbIndex, Range<usize>)> {
+        let mut found = Vec::new();
+        let mut command = Command::default();
+        let mut db = Route::RECORD_DB;
+        let (mut at, mut number) = (0, 0);
+        let mut indexes = indexes.iter().copied().peekable();
+        while let Some(index) = indexes.peek().copied()
+            && let Ok(Some(next)) = command.parse(&self.bytes, at)
+        {
+            if number == index {
+                indexes.next();
+                found.push((index, db, at..next));
+            } else if command.name(&self.bytes) == b"SELECT"
+                && let Some(text) = command.argument(&self.bytes, 1)
+                && let Some(selected) =
+                    std::str::from_utf8(text).ok().and_then(|db| db.parse().ok())
+            {
+                db = DbIndex(selected);
+            }
+            (at, number) = (next, number + 1);
+        }
+        found
     }
 
     /// Keeps the first `count` units only.
@@ -247,6 +283,22 @@ impl Assembler {
         Ok(())
     }
 
+    /// Leaves a unit out that went to the dead letters.
+    pub fn reject(
+        &mut self,
+        batch: &mut Batch,
+        buf: &[u8],
+        unit: &UnitSpan,
+    ) -> Result<(), UnitRefusal> {
+        batch.counts.rejected += 1;
+        self.skip(batch, buf, unit)
+    }
+
+    /// The source's selected database.
+    pub fn db(&self) -> Option<DbIndex> {
+        self.db
+    }
+
     fn note_end(&self, batch: &mut Batch, unit: &UnitSpan) {
         batch.units.push(BatchedUnit {
             end: unit.end,
@@ -313,6 +365,11 @@ impl Assembler {
         bytes: &[u8],
         left_out: &[usize],
     ) -> Result<(), UnitRefusal> {
+        let is = |word: &[u8]| self.command.name(buf).eq_ignore_ascii_case(word);
+        if self.terms.publish == Publish::Drop && (is(b"PUBLISH") || is(b"SPUBLISH")) {
+            batch.counts.dropped += 1;
+            return Ok(());
+        }
         let db = self.db.ok_or(UnitRefusal::UnknownDatabase)?;
         self.terms.check_databases(db, &self.command, buf)?;
         let name = self.command.name(buf);

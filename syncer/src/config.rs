@@ -14,7 +14,9 @@ use std::{
 
 use crate::{
     address::{AddressMap, HostPort},
-    contract::{EvictingTarget, OnExistingData, OnUnsupported, SyncerConfig, Topology},
+    contract::{
+        EvictingTarget, OnExistingData, OnRejected, OnUnsupported, Publish, SyncerConfig, Topology,
+    },
     grace::Grace,
     login::LoginFiles,
     release::Decision,
@@ -40,6 +42,10 @@ pub struct ValidatedConfig {
     pub on_unsupported: OnUnsupported,
     /// What to do about a target that evicts keys.
     pub evicting_target: EvictingTarget,
+    /// What to do about a command that the target cannot take.
+    pub on_rejected: OnRejected,
+    /// What to do about messages.
+    pub publish: Publish,
     /// Where and how much is spooled.
     pub spool: SpoolSettings,
     /// Whether applying rests.

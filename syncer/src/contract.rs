@@ -17,8 +17,9 @@ pub use checks::{
 };
 pub use settings::{
     AddressMapping, AuthConfig, EndpointConfig, EvictingTarget, ExpiryConfig, FullCopyConfig,
-    OnExistingData, OnUnsupported, PreflightConfig, ReleaseAction, ReleaseConfig, RetentionConfig,
-    SentinelConfig, ServerConfig, SpoolConfig, StandaloneConfig, SyncerConfig, TlsConfig,
+    OnExistingData, OnRejected, OnUnsupported, PreflightConfig, Publish, ReleaseAction,
+    ReleaseConfig, RetentionConfig, SentinelConfig, ServerConfig, SpoolConfig, StandaloneConfig,
+    StreamConfig, SyncerConfig, TlsConfig,
 };
 pub use sync_report::{
     CopyProgress, Counters, DataVerified, EndReport, Ends, FullCopies, Halt, Lag, LinkReport,

@@ -41,6 +41,7 @@ pub mod translate;
 pub mod route;
 pub mod terms;
 pub mod batch;
+pub mod dead_letters;
 pub mod record;
 
 // The target's side: from a batch to the confirmed record.

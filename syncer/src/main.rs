@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use redissync_syncer::{
     contract::Phase,
+    dead_letters::{self, DeadLettersArgs},
     preflight::command::{self as preflight, PreflightArgs},
     release::{self, ReleaseArgs},
     run::{self, RunArgs},
@@ -30,6 +31,8 @@ enum Command {
     Preflight(PreflightArgs),
     /// Decide about a halt; the running syncer takes the decision over within a second
     Release(ReleaseArgs),
+    /// Print what the target could not take (`stream.onRejected: DeadLetter`)
+    DeadLetters(DeadLettersArgs),
 }
 
 fn main() -> ExitCode {
@@ -61,6 +64,13 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Preflight(args) => {
             let is_well = preflight::run(&args, &mut io::stdout()).context("preflight")?;
             Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Command::DeadLetters(args) => {
+            let count = dead_letters::run(&args, &mut io::stdout()).context("dead-letters")?;
+            if !args.resp {
+                println!("{count} dead letters");
+            }
+            Ok(ExitCode::SUCCESS)
         }
         Command::Status(args) => {
             let phase = status::run(&args, &mut io::stdout()).context("status")?;

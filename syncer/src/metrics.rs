@@ -60,6 +60,8 @@ pub const KEYS_RESTORED: &str = "redissync_keys_restored_total";
 pub const KEYS_SWEPT: &str = "redissync_keys_swept_total";
 /// Keys left out by full copies.
 pub const KEYS_LEFT_OUT: &str = "redissync_keys_left_out_total";
+/// What the dead-letter file holds.
+pub const DEAD_LETTERS: &str = "redissync_dead_letters";
 /// Commands dropped on purpose.
 pub const COMMANDS_FILTERED: &str = "redissync_commands_filtered_total";
 /// Connections made again: `end`.
@@ -118,6 +120,7 @@ const METRICS: &[(&str, Kind, &[&str], &str)] = &[
     (KEYS_RESTORED, Counter, &[], "Keys restored by full copies"),
     (KEYS_SWEPT, Counter, &[], "Keys removed by sweeps"),
     (KEYS_LEFT_OUT, Counter, &[], "Keys left out by full copies, as fullCopy.onUnsupported allows"),
+    (DEAD_LETTERS, Gauge, &[], "What the target could not take, in the dead-letter file"),
     (COMMANDS_FILTERED, Counter, &[], "Commands dropped on purpose"),
     (KEYS_EVICTED, Counter, &[], "Keys that the target has evicted while it was watched"),
     (
@@ -340,6 +343,7 @@ fn add_link(samples: &mut Samples, link: &LinkReport) {
     samples.add(KEYS_RESTORED, counters.keys_restored);
     samples.add(KEYS_SWEPT, counters.keys_swept);
     samples.add(KEYS_LEFT_OUT, counters.keys_left_out);
+    samples.add(DEAD_LETTERS, link.dead_letters);
     samples.add(COMMANDS_FILTERED, counters.commands_filtered);
     samples.ends(RECONNECTS, counters.reconnects);
     samples.ends(FAILOVERS, counters.failovers);

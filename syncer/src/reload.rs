@@ -109,6 +109,8 @@ fn merge(current: &ValidatedConfig, wanted: ValidatedConfig) -> (ValidatedConfig
         grace,
         on_unsupported,
         evicting_target,
+        on_rejected,
+        publish,
         spool,
         paused,
         release,
@@ -125,13 +127,21 @@ fn merge(current: &ValidatedConfig, wanted: ValidatedConfig) -> (ValidatedConfig
     let full_copy = (on_existing_data, on_unsupported);
     note("fullCopy", full_copy != (current.on_existing_data, current.on_unsupported));
     note("expiry", grace != current.grace);
+    note("stream.publish", publish != current.publish);
     note("spool", spool != current.spool);
     note("server", listen != current.listen);
     note("drainSeconds", drain != current.drain);
     let source = merge_site("source", &current.source, source, &mut note);
     let target = merge_site("target", &current.target, target, &mut note);
-    let merged =
-        ValidatedConfig { source, target, evicting_target, paused, release, ..current.clone() };
+    let merged = ValidatedConfig {
+        source,
+        target,
+        evicting_target,
+        on_rejected,
+        paused,
+        release,
+        ..current.clone()
+    };
     (merged, ignored)
 }
 

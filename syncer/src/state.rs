@@ -67,6 +67,8 @@ pub struct LinkState {
     pub spool_bytes: Count,
     /// Files of the spool; set by the spool.
     pub spool_segments: Count,
+    /// Letters in the dead-letter file.
+    pub dead_letters: Count,
 }
 
 /// What a halt says; the time is added.
@@ -101,6 +103,7 @@ impl LinkState {
             counts: Counts::default(),
             spool_bytes: Count::default(),
             spool_segments: Count::default(),
+            dead_letters: Count::default(),
         };
         state.set_paused(config.paused);
         state
@@ -438,6 +441,7 @@ impl LinkState {
                 max_bytes: self.spool_bytes_max,
                 segments: self.spool_segments.get(),
             },
+            dead_letters: self.dead_letters.get(),
             counters: self.counts.read(),
             backlog: parts.backlog.clone(),
             expiry: parts.expiry.clone(),

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    batch::UnitRefusal, grace::Grace, position::DbIndex, resp::command::Command, route::Route,
-    target::examine::Capabilities, translate::Known,
+    batch::UnitRefusal, contract::Publish, grace::Grace, position::DbIndex, resp::command::Command,
+    route::Route, target::examine::Capabilities, translate::Known,
 };
 
 /// What must be asked of the target before a unit can be judged. Nothing of the unit is sent before.
@@ -27,13 +27,26 @@ pub struct Terms {
     pub known: Known,
     /// How much later keys expire there (Promise 6).
     pub grace: Grace,
+    /// What becomes of messages.
+    pub publish: Publish,
     databases: BTreeSet<DbIndex>,
 }
 
 impl Terms {
     /// At first only the record's database is known.
     pub fn new(target: Capabilities, known: Known, grace: Grace) -> Self {
-        Self { target, known, grace, databases: BTreeSet::from([Route::RECORD_DB]) }
+        Self {
+            target,
+            known,
+            grace,
+            publish: Publish::Forward,
+            databases: BTreeSet::from([Route::RECORD_DB]),
+        }
+    }
+
+    /// With this policy for messages.
+    pub fn with_publish(self, publish: Publish) -> Self {
+        Self { publish, ..self }
     }
 
     /// The target has this database.

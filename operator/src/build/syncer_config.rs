@@ -3,16 +3,17 @@
 use redissync_syncer::{
     contract::{
         self, AuthConfig, EndpointConfig, EvictingTarget, ExpiryConfig, FullCopyConfig,
-        OnExistingData, OnUnsupported, PreflightConfig, ReleaseConfig, RetentionConfig,
-        SentinelConfig, ServerConfig, SpoolConfig, StandaloneConfig, SyncerConfig, TlsConfig,
+        OnExistingData, OnRejected, OnUnsupported, PreflightConfig, Publish, ReleaseConfig,
+        RetentionConfig, SentinelConfig, ServerConfig, SpoolConfig, StandaloneConfig, StreamConfig,
+        SyncerConfig, TlsConfig,
     },
     quantity::{Bytes, QuantityError, Span},
 };
 
 use crate::{
     crd::{
-        EvictingStandby, ExistingData, RedisSyncSpec, ReleaseAction, ReleaseSpec, SiteSpec,
-        TlsSpec, Unsupported,
+        EvictingStandby, ExistingData, Messages, RedisSyncSpec, Rejected, ReleaseAction,
+        ReleaseSpec, SiteSpec, TlsSpec, Unsupported,
     },
     names,
 };
@@ -86,6 +87,16 @@ pub fn build(
             evicting_target: match spec.preflight.evicting_standby {
                 EvictingStandby::Refuse => EvictingTarget::Refuse,
                 EvictingStandby::Allow => EvictingTarget::Allow,
+            },
+        },
+        stream: StreamConfig {
+            on_rejected: match spec.stream.on_rejected {
+                Rejected::Halt => OnRejected::Halt,
+                Rejected::DeadLetter => OnRejected::DeadLetter,
+            },
+            publish: match spec.stream.publish {
+                Messages::Forward => Publish::Forward,
+                Messages::Drop => Publish::Drop,
             },
         },
         spool: SpoolConfig {
@@ -187,6 +198,7 @@ pub fn restart_text(config: &SyncerConfig) -> String {
         full_copy,
         expiry,
         preflight: _,
+        stream,
         spool,
         paused: _,
         release: _,
@@ -203,8 +215,13 @@ pub fn restart_text(config: &SyncerConfig) -> String {
         OnUnsupported::Halt => "",
         OnUnsupported::Skip => " Skip",
     };
+    // What becomes of rejected commands is taken over while the syncer runs.
+    let messages = match stream.publish {
+        Publish::Forward => "",
+        Publish::Drop => " Drop",
+    };
     format!(
-        "{pair_id} {} {} {:?}{left_out} {spool:?} {server:?} {drain_seconds}{expiry}",
+        "{pair_id} {} {} {:?}{left_out}{messages} {spool:?} {server:?} {drain_seconds}{expiry}",
         lasting(source),
         lasting(target),
         full_copy.on_existing_data

@@ -55,6 +55,69 @@ impl Unsupported {
     }
 }
 
+/// What becomes of the commands that follow a full copy.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StreamSpec {
+    /// What to do about a command that the standby does not know in any form, refuses, or answers with an error. `Halt`, the
+    /// default, stops the pair at it (`UnsupportedCommand`, `CommandRejected`) until you decide. `DeadLetter` goes on without
+    /// it and keeps it in a file on the syncer's volume, which `redissync-syncer dead-letters` prints; what is unknown or
+    /// refused takes its whole transaction with it, what fails within one is left out alone. They are counted in
+    /// `status.links[].deadLetters`, and `DataVerified` is Unknown until the next full copy. The file takes up to 64 MiB:
+    /// give `syncer.storage.size` that much more; when it is full the pair halts. A missing right and a state of the
+    /// standby (memory, read-only) are not set aside. No restart; a pair that has halted already needs a release.
+    #[serde(default, skip_serializing_if = "Rejected::is_default")]
+    pub on_rejected: Rejected,
+    /// Whether messages that clients publish at the primary (`PUBLISH`, `SPUBLISH`) are published at the standby too, for
+    /// those who subscribe there: `Forward`, the default, or `Drop`. What sentinels say to each other is never forwarded. A
+    /// change restarts the syncer.
+    #[serde(default, skip_serializing_if = "Messages::is_default")]
+    pub publish: Messages,
+}
+
+/// What to do about a command that the standby cannot take.
+#[expect(
+    missing_docs,
+    reason = "documented as a list at the field; a text at each variant would turn the enum into oneOf"
+)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Rejected {
+    #[default]
+    Halt,
+    DeadLetter,
+}
+
+/// What to do about messages.
+#[expect(
+    missing_docs,
+    reason = "documented as a list at the field; a text at each variant would turn the enum into oneOf"
+)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Messages {
+    #[default]
+    Forward,
+    Drop,
+}
+
+impl StreamSpec {
+    /// Left out of what an object's hash is made of: it is newer than the first version.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Rejected {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Messages {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// When keys expire at the standby.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]

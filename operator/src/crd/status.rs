@@ -127,6 +127,9 @@ pub struct LinkStatus {
     /// What the spool takes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spool: Option<SpoolStatus>,
+    /// How many dead letters there are: what the standby could not take (`spec.stream.onRejected`). Left out for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dead_letters: Option<i64>,
     /// What the syncer waits for, if it does. It goes on by itself once the cause is gone; `TargetNotEmpty`,
     /// `RoleConflict` and `SpoolTooSmall` need you.
     #[serde(default, skip_serializing_if = "Option::is_none")]

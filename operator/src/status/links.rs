@@ -62,6 +62,7 @@ fn status(report: &SyncReport, link: &LinkReport) -> LinkStatus {
             bytes: signed(link.spool.bytes),
             max_bytes: signed(link.spool.max_bytes),
         }),
+        dead_letters: (link.dead_letters > 0).then(|| signed(link.dead_letters)),
         waiting_for: report.waiting_for.as_ref().map(|wait| WaitStatus {
             reason: wait.reason.to_string(),
             message: text::short(&wait.message),

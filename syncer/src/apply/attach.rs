@@ -145,7 +145,8 @@ impl Applier {
             record,
             capabilities,
             spool_progress: link.spool.subscribe(),
-            terms: Terms::new(capabilities, known, link.config().grace),
+            terms: Terms::new(capabilities, known, link.config().grace)
+                .with_publish(link.config().publish),
             foreign: Vec::new(),
         };
         self.settle(&mut attached).await?;

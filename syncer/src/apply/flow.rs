@@ -3,7 +3,7 @@
 use crate::{
     batch::{Assembler, Batch, UnitRefusal},
     decode::{UnitDecoder, UnitSpan},
-    position::Offset,
+    position::{DbIndex, Offset},
     record::StreamPosition,
     spool::{CopyId, RangeId, Spool, SpoolError, StreamReader},
     terms::{Question, Terms},
@@ -31,6 +31,14 @@ pub(super) enum Filled {
     Refused(Offset, UnitRefusal),
 }
 
+/// A unit that cannot be applied.
+struct Refused {
+    end: Offset,
+    refusal: UnitRefusal,
+    /// Where it lies in the decoder's buffer, if all of it is there.
+    unit: Option<UnitSpan>,
+}
+
 /// The stream from one position on.
 pub(super) struct Flow {
     reader: StreamReader,
@@ -43,7 +51,9 @@ pub(super) struct Flow {
     /// The range that is read.
     range: RangeId,
     /// The unit that cannot be applied. It is given again at each look: nothing behind it may be applied.
-    refused: Option<(Offset, UnitRefusal)>,
+    refused: Option<Refused>,
+    /// The unit that the target refused ends here; its words.
+    rejected: Option<(Offset, String)>,
 }
 
 impl Flow {
@@ -54,6 +64,7 @@ impl Flow {
         copy_id: CopyId,
         terms: Terms,
         skip: Option<Offset>,
+        rejected: Option<(Offset, String)>,
     ) -> Option<Self> {
         let range = spool.find_range(from.position).filter(|range| range.copy_id == copy_id)?;
         Some(Self {
@@ -64,6 +75,7 @@ impl Flow {
             pending: None,
             range: range.id,
             refused: None,
+            rejected,
         })
     }
 
@@ -81,16 +93,24 @@ impl Flow {
     /// that was gathered may be sent.
     pub(super) fn fill(&mut self, batch: &mut Batch) -> Result<Filled, SpoolError> {
         loop {
-            if let Some((end, refusal)) = &self.refused {
+            if let Some(Refused { end, refusal, .. }) = &self.refused {
                 return Ok(Filled::Refused(*end, refusal.clone()));
             }
             while let Some(unit) = match self.pending.take() {
                 Some(unit) => Some(unit),
                 None => match self.decoder.next_unit() {
                     Ok(unit) => unit,
-                    Err(error) => return Ok(self.refuse(self.decoder.offset(), error.into())),
+                    Err(error) => {
+                        return Ok(self.refuse(self.decoder.offset(), error.into(), None));
+                    }
                 },
             } {
+                if let Some((end, error)) = self.rejected.take_if(|(end, _)| *end <= unit.end)
+                    && end == unit.end
+                {
+                    let refusal = UnitRefusal::Rejected { error };
+                    return Ok(self.refuse(unit.end, refusal, Some(unit)));
+                }
                 let buf = self.decoder.buffer();
                 let added = match self.skip == Some(unit.end) {
                     true => self.assembler.skip(batch, buf, &unit),
@@ -102,16 +122,15 @@ impl Flow {
                         self.pending = Some(unit);
                         return Ok(Filled::Asks(question));
                     }
-                    Err(refusal) => return Ok(self.refuse(unit.end, refusal)),
+                    Err(refusal) => return Ok(self.refuse(unit.end, refusal, Some(unit))),
                 }
                 if batch.bytes.len() >= BATCH_BYTES_MAX || batch.units.len() >= BATCH_UNITS_MAX {
                     return Ok(Filled::Full);
                 }
             }
             if self.decoder.unfinished_bytes() > UNIT_BYTES_MAX {
-                return Ok(
-                    self.refuse(self.decoder.offset(), UnitRefusal::TooLarge(UNIT_BYTES_MAX))
-                );
+                let refusal = UnitRefusal::TooLarge(UNIT_BYTES_MAX);
+                return Ok(self.refuse(self.decoder.offset(), refusal, None));
             }
             if self.reader.read(self.decoder.input(), READ_BYTES)? == 0 {
                 return Ok(Filled::CaughtUp);
@@ -120,15 +139,31 @@ impl Flow {
     }
 
     /// Nothing behind this unit is given out.
-    pub(super) fn refuse(&mut self, end: Offset, refusal: UnitRefusal) -> Filled {
-        self.refused = Some((end, refusal.clone()));
+    fn refuse(&mut self, end: Offset, refusal: UnitRefusal, unit: Option<UnitSpan>) -> Filled {
+        self.refused = Some(Refused { end, refusal: refusal.clone(), unit });
         Filled::Refused(end, refusal)
+    }
+
+    /// The bytes of the unit that cannot be applied, and the database before it.
+    pub(super) fn refused_unit(&self) -> Option<(&[u8], DbIndex)> {
+        let unit = self.refused.as_ref()?.unit.as_ref()?;
+        let bytes = self.decoder.buffer().get(unit.bytes.clone())?;
+        Some((bytes, self.assembler.db().unwrap_or_default()))
+    }
+
+    /// That unit went to the dead letters: the stream goes on behind it.
+    pub(super) fn reject(&mut self, batch: &mut Batch) {
+        if let Some(Refused { end, unit: Some(unit), .. }) = self.refused.take()
+            && let Err(refusal) = self.assembler.reject(batch, self.decoder.buffer(), &unit)
+        {
+            self.refuse(end, refusal, None);
+        }
     }
 
     /// The same for the unit that waits for an answer.
     pub(super) fn refuse_pending(&mut self, refusal: UnitRefusal) {
         if let Some(unit) = self.pending.take() {
-            self.refuse(unit.end, refusal);
+            self.refuse(unit.end, refusal, Some(unit));
         }
     }
 }

@@ -8,6 +8,7 @@ use super::{
     attach::Attached,
     covered,
     flow::{Filled, Flow},
+    set_aside::SetAside,
     write::{Rejected, Written},
 };
 use crate::{
@@ -93,8 +94,14 @@ impl Applier {
                     ask(attached, &mut streaming.flow, question).await?;
                 }
                 Filled::Refused(end, refusal) => {
-                    self.halt_unit(attached, end, refusal).await?;
-                    return Ok(Wake::Spool);
+                    let flow = &mut streaming.flow;
+                    match self.set_unit_aside(attached, flow, end, &refusal)? {
+                        SetAside::Kept => flow.reject(&mut streaming.batch),
+                        SetAside::Not(why) => {
+                            self.halt_unit(attached, end, refusal, why).await?;
+                            return Ok(Wake::Spool);
+                        }
+                    }
                 }
                 Filled::CaughtUp => {
                     let wake = self.wait(attached, IDLE_BEFORE_CLEAN).await?;
@@ -145,8 +152,14 @@ impl Applier {
             _ => None,
         };
         let gathered = *attached.spool_progress.borrow_and_update();
-        let Some(flow) = Flow::open(spool, from, record.copy_id, attached.terms.clone(), skip)
-        else {
+        let Some(flow) = Flow::open(
+            spool,
+            from,
+            record.copy_id,
+            attached.terms.clone(),
+            skip,
+            self.rejected.take(),
+        ) else {
             return Ok(None);
         };
         // Where the live range has the position, its end is what the source is asked for, however far the position
@@ -189,6 +202,11 @@ impl Applier {
         match self.write(attached, batch, replid, streaming.gathered).await? {
             Written::Confirmed => {}
             Written::Stale => return Ok(false),
+            Written::Rejected(Rejected::Refused(end, error)) if self.may_set_aside(&error) => {
+                // The unit is read again, and set aside as one that cannot be sent.
+                self.rejected = Some((end, without_arguments(&error)));
+                return Ok(false);
+            }
             Written::Rejected(rejected) => {
                 self.halt_at(attached, rejected).await?;
                 return Ok(false);
@@ -267,6 +285,7 @@ impl Applier {
         attached: &mut Attached,
         end: Offset,
         refusal: UnitRefusal,
+        not_set_aside: Option<String>,
     ) -> Result<(), TargetError> {
         let [retry, skip, copy] = decisions(end);
         let (reason, remedy) = match &refusal {
@@ -281,6 +300,12 @@ impl Applier {
                 format!(
                     "{}; then release with {retry}, with {skip} to go on without it, or with {copy}",
                     why.remedy
+                ),
+            ),
+            UnitRefusal::Rejected { .. } => (
+                HaltReason::CommandRejected,
+                format!(
+                    "make the target accept it, then release with {retry}; or with {skip} to go on without it, or with {copy}"
                 ),
             ),
             UnitRefusal::NoDatabase(_) => (
@@ -302,7 +327,12 @@ impl Applier {
                 ),
             ),
         };
-        let message = format!("the unit that ends at offset {end} cannot be applied: {refusal}");
+        let mut message =
+            format!("the unit that ends at offset {end} cannot be applied: {refusal}");
+        if let Some(why) = not_set_aside {
+            message.push_str("; ");
+            message.push_str(&why);
+        }
         let details = HaltDetails { reason, message, remedy, offset: Some(end.0), copy_id: None };
         self.halt(attached, details, false).await
     }

@@ -5,7 +5,7 @@ use super::{
     attach::{Attached, refused},
 };
 use crate::{
-    batch::Batch,
+    batch::{Batch, BatchCounts},
     failpoint::{Failpoint, hit},
     position::{Offset, Position, ReplId},
     record::{Record, StreamPosition, UncheckedBatch},
@@ -78,17 +78,22 @@ impl Applier {
         self.note_outcome(attached, &outcome, &next);
         match outcome {
             Outcome::Applied(errors) if errors.count == 0 => {
-                let state = &self.link.state.counts;
-                state.units_applied.add(units);
-                state.commands_applied.add(counts.commands);
-                state.commands_filtered.add(counts.dropped);
-                state.expiring_commands.add(counts.expiring);
-                state.batches.add(u64::from(data_commands > 0));
-                self.target_took_a_write();
+                self.count(counts, units, data_commands);
                 Ok(Written::Confirmed)
             }
             Outcome::Applied(errors) if errors.count == command_count - selects => {
                 Err(refused(&errors.first))
+            }
+            Outcome::Applied(errors) if self.set_failed_aside(attached, batch, &errors)? => {
+                if let Some(record) = &mut attached.record {
+                    record.unverified += errors.count as u64;
+                }
+                self.confirmed = next.position.map(|at| at.position);
+                self.show(attached.record.as_ref());
+                self.count(counts, units, data_commands);
+                // The guard that rode behind this EXEC was not looked at.
+                attached.writer.watch(&expected).await?;
+                Ok(Written::Confirmed)
             }
             Outcome::Applied(errors) => Ok(Written::Rejected(passed(batch, &errors))),
             Outcome::RecordChanged => Err(TargetError::RecordChanged),
@@ -105,6 +110,17 @@ impl Applier {
                 .await
             }
         }
+    }
+
+    /// A batch is confirmed.
+    fn count(&mut self, counts: BatchCounts, units: u64, data_commands: usize) {
+        let state = &self.link.state.counts;
+        state.units_applied.add(units);
+        state.commands_applied.add(counts.commands);
+        state.commands_filtered.add(counts.dropped);
+        state.expiring_commands.add(counts.expiring);
+        state.batches.add(u64::from(data_commands > 0));
+        self.target_took_a_write();
     }
 
     /// The outcome is known: the gate opens again, and the record in memory is that in the target.
@@ -203,6 +219,8 @@ fn next_record(record: &Record, batch: &Batch, replid: ReplId) -> Option<Record>
     }
     next.unchecked =
         batch.has_commands().then_some(UncheckedBatch { start: from.position.offset, end: offset });
+    // What they would have done is not at the target.
+    next.unverified += batch.counts.rejected;
     next.drop_passed_consent(offset);
     Some(next)
 }

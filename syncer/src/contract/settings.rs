@@ -2,7 +2,7 @@
 //! ignored is a setting that the user believes in and does not have. Therefore a field that comes later is left out
 //! while it has its default (`skip_serializing_if`): a syncer of the version before must be able to read the file.
 //!
-//! When the file changes, `paused`, `release`, `preflight`, addresses, credentials and TLS are taken over while the syncer runs
+//! When the file changes, `paused`, `release`, `preflight`, `stream.onRejected`, addresses, credentials and TLS are taken over while the syncer runs
 //! (password files and certificates are read again at each connection anyway); every other change needs a restart and says so in the
 //! log.
 
@@ -32,6 +32,9 @@ pub struct SyncerConfig {
     /// What of the conditions that the pair works under may be as it is.
     #[serde(default, skip_serializing_if = "PreflightConfig::is_default")]
     pub preflight: PreflightConfig,
+    /// What becomes of commands of the stream.
+    #[serde(default, skip_serializing_if = "StreamConfig::is_default")]
+    pub stream: StreamConfig,
     /// Where what the source sent is kept until the target has it.
     pub spool: SpoolConfig,
     /// Whether applying rests: the source is read and spooled on, nothing is written to the target. Taken
@@ -224,6 +227,60 @@ pub enum EvictingTarget {
     Refuse,
     /// It is written to. What it evicts is counted (`keysEvicted`) and missing until the next full copy.
     Allow,
+}
+
+/// What becomes of commands of the stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct StreamConfig {
+    /// What to do about a command that the target cannot take. Taken over while the syncer runs; a unit that it halts at
+    /// already needs a release all the same. Default `Halt`.
+    #[serde(default, skip_serializing_if = "OnRejected::is_default")]
+    pub on_rejected: OnRejected,
+    /// Whether messages that clients publish at the source are published at the target too. Default `Forward`.
+    #[serde(default, skip_serializing_if = "Publish::is_default")]
+    pub publish: Publish,
+}
+
+/// What to do about a command of the stream that the target does not know in any form, refuses, or answers with an error.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OnRejected {
+    /// The link halts at its unit.
+    #[default]
+    Halt,
+    /// The link goes on without it, and it is kept in the file `dead-letters` in the spool's directory, at most 64 MiB of
+    /// them: beyond that it halts. What is unknown or refused takes its whole transaction with it; what fails within one
+    /// is left out alone. `DataVerified` is `Unknown` until the next full copy.
+    DeadLetter,
+}
+
+/// What to do about PUBLISH and SPUBLISH.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Publish {
+    /// They go to the target, but for what sentinels say to each other, and SPUBLISH before 7.0.
+    #[default]
+    Forward,
+    /// They are dropped and counted.
+    Drop,
+}
+
+impl StreamConfig {
+    /// Not written into a file then: a syncer that does not know the field yet reads it too.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl OnRejected {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Publish {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// The spool: a log on disk of what the source sent.

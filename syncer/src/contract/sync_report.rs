@@ -137,6 +137,9 @@ pub struct LinkReport {
     pub full_copies: FullCopies,
     /// What the spool takes.
     pub spool: SpoolUse,
+    /// What the target could not take and the dead-letter file holds now (`stream.onRejected: DeadLetter`).
+    #[serde(default)]
+    pub dead_letters: u64,
     /// Counts since the process started.
     pub counters: Counters,
     /// The source's backlog; `null` before it was measured twice.
@@ -295,7 +298,7 @@ pub struct Counters {
     pub keys_swept: u64,
     /// Keys, libraries and modules' own data that full copies left out, as `fullCopy.onUnsupported` allows.
     pub keys_left_out: u64,
-    /// Commands dropped on purpose (the source's housekeeping, keys of the syncer's own).
+    /// Commands dropped on purpose (keys of the syncer's own, messages, what the target has no place for).
     pub commands_filtered: u64,
     /// Connections made again after the first.
     pub reconnects: Ends,

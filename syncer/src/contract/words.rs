@@ -204,7 +204,8 @@ words! {
     HaltReason {
         /// The target rejected one unit of the stream (its first command's error is in the message): wrong
         /// type, missing right, unknown command. Put the cause right at the target, then release with
-        /// `--skip-unit OFFSET` (that unit is not applied) or `--copy-again`.
+        /// `--skip-unit OFFSET` (that unit is not applied) or `--copy-again`. With `stream.onRejected: DeadLetter`
+        /// such commands are kept aside instead.
         CommandRejected,
         /// The target rejected one key of the full copy. Put the cause right at the target, then release with
         /// `--copy-again`.

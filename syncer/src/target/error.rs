@@ -1,5 +1,7 @@
 //! What can go wrong at the target, and what each is waited for as (Promise 8): none of these ends the process.
 
+use std::path::PathBuf;
+
 use crate::{
     connection::ConnectionError,
     contract::{Owner, WaitReason},
@@ -72,6 +74,15 @@ pub enum TargetError {
     /// The spool cannot be read or written.
     #[error(transparent)]
     Spool(#[from] SpoolError),
+    /// What the target cannot take cannot be kept on disk.
+    #[error("failed to write the dead letters {}", .path.display())]
+    DeadLetters {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        error: std::io::Error,
+    },
     /// The keys of the copy cannot be kept on disk.
     #[error("failed to keep the keys of the full copy on disk")]
     KeySet(#[source] std::io::Error),
@@ -109,7 +120,7 @@ impl TargetError {
             Self::NotEmpty { .. } => WaitReason::TargetNotEmpty,
             Self::Evicts(_) => WaitReason::TargetEvicts,
             Self::Spool(error) if error.is_over_budget() => WaitReason::SpoolFull,
-            Self::Spool(_) | Self::KeySet(_) => WaitReason::DiskError,
+            Self::Spool(_) | Self::KeySet(_) | Self::DeadLetters { .. } => WaitReason::DiskError,
             Self::Record(_) | Self::Unexpected(_) | Self::Ending | Self::PartGone(_) => {
                 WaitReason::TargetError
             }

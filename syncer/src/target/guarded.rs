@@ -38,7 +38,9 @@ const SILENCE_BEFORE_PROBE: Duration = Duration::from_secs(3);
 /// for on the next connection.
 const SILENCE_MAX: Duration = Duration::from_secs(90);
 /// How many errors of a batch are kept; the first is what halts.
-const ERRORS_KEPT: usize = 8;
+const ERRORS_KEPT: usize = 1000;
+/// How much of each.
+const ERROR_CHARS_MAX: usize = 300;
 
 /// What the record must hold for us to write: owner, copy, its phase, the position's offset. Pure.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,7 +85,7 @@ impl Expected {
 pub struct Errors {
     /// How many commands failed.
     pub count: usize,
-    /// The first of them: the command's index and the server's words.
+    /// The first of them: the command's index and the server's words, at most 300 characters.
     pub first: Vec<(usize, String)>,
     /// The indexes of all, in order.
     pub indexes: Vec<usize>,
@@ -94,7 +96,7 @@ impl Errors {
         self.count += 1;
         self.indexes.push(index);
         if self.first.len() < ERRORS_KEPT {
-            self.first.push((index, error));
+            self.first.push((index, error.chars().take(ERROR_CHARS_MAX).collect()));
         }
     }
 }
