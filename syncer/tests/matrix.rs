@@ -2,8 +2,8 @@
 //! followed, in transactions and scripts and over cuts and a kill, and both sides are equal key by key.
 //!
 //! `commands.txt` is the table of commands; a command that a server flags as a write and that stands neither there nor
-//! among the exemptions fails the test. What a pair does not carry yet is a list in `commands.rs`. The long form
-//! (`make test-long T=matrix`) goes on with commands drawn from the table at random (`REDISSYNC_TEST_SEED`).
+//! among the exemptions fails the test. The long form (`make test-long T=matrix`) goes on with commands drawn
+//! from the table at random (`REDISSYNC_TEST_SEED`).
 
 mod commands;
 mod data;

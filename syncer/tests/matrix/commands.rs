@@ -6,9 +6,7 @@ use anyhow::{Context, Result, ensure};
 use redis::Value;
 use redissync_e2e::{
     node::Node,
-    servers::ServerVersion::{
-        self, Redis28, Redis62, Redis70, Redis74, Redis82, Valkey81, Valkey91,
-    },
+    servers::ServerVersion::{self, Redis28},
 };
 
 const TABLE: &str = include_str!("commands.txt");
@@ -30,68 +28,6 @@ const LOST_AT_THE_SOURCE: &[LeftAway] = &[
     // It is sent as a SET, which takes the time of expiry away at every replica.
     LeftAway { lines: &["INCRBYFLOAT float:expiring"], applies: |source, _| source == Redis28 },
 ];
-
-/// What the source sends in a form that the target refuses, though both know the client's command: a rewriting of the
-/// stream that is still to come.
-const NOT_YET_CARRIED: &[LeftAway] = &[
-    // The payload's label is the source's RDB version.
-    LeftAway { lines: &["RESTORE", "FUNCTION RESTORE"], applies: is_label_refused },
-    // XGROUP SETID … ENTRIESREAD follows. With nothing pending, what takes over makes a consumer that no server tells of.
-    LeftAway {
-        lines: &["XREADGROUP", "XAUTOCLAIM", "XCLAIM events group alice"],
-        applies: |source, target| target == Redis62 && source > Redis62,
-    },
-    // SET … KEEPTTL.
-    LeftAway {
-        lines: &["INCRBYFLOAT"],
-        applies: |source, target| target == Redis28 && source > Redis28,
-    },
-    // SET … PXAT.
-    LeftAway {
-        lines: &[
-            "SET string:ex ",
-            "SET string:px ",
-            "SETEX",
-            "PSETEX",
-            "SET float:expiring",
-            "SET overwritten",
-            "SET persisted",
-        ],
-        applies: |source, target| target == Redis28 && source > Redis62,
-    },
-    // UNLINK.
-    LeftAway {
-        lines: &["PEXPIREAT past", "SPOP set:emptied"],
-        applies: |source, target| target == Redis28 && source >= Valkey81,
-    },
-    // A field is set by HSETEX … KEEPTTL.
-    LeftAway {
-        lines: &["HINCRBYFLOAT"],
-        applies: |source, target| source == Redis82 && !matches!(target, Redis82 | Valkey91),
-    },
-    LeftAway {
-        lines: &["HINCRBY hash:fields"],
-        applies: |source, target| source == Valkey91 && target == Redis74,
-    },
-];
-
-/// Whether the target refuses payloads with the source's label, whatever they hold.
-fn is_label_refused(source: ServerVersion, target: ServerVersion) -> bool {
-    let label = |version| match version {
-        Redis28 => 6,
-        Redis62 => 9,
-        Redis70 => 10,
-        Valkey81 => 11,
-        Redis74 | Redis82 => 12,
-        Valkey91 => 80,
-    };
-    match target {
-        Redis28 => source != Redis28,
-        // To Valkey, what Redis has numbered from 12 on is foreign.
-        Valkey91 => label(source) == 12,
-        _ => label(source) > label(target),
-    }
-}
 
 /// One command of the table.
 #[derive(Clone, Debug)]
@@ -139,7 +75,7 @@ impl Table {
                 || name.split('|').next().is_some_and(|first| at_target.contains_key(first));
             ensure!(is_known, "{text}: unknown to the target");
             covered.insert(name.clone());
-            let is_left_away = LOST_AT_THE_SOURCE.iter().chain(NOT_YET_CARRIED).any(|one| {
+            let is_left_away = LOST_AT_THE_SOURCE.iter().any(|one| {
                 (one.applies)(versions.0, versions.1)
                     && one.lines.iter().any(|line| text.starts_with(line))
             });
