@@ -19,6 +19,9 @@ use crate::bed::scale;
 const TRANSACTION_LINES: usize = 7;
 /// Between two commands, so that cuts meet some of them.
 const PAUSE: Duration = Duration::from_millis(2);
+/// What a source tells no replica of: a consumer that got nothing, and entries that are read again. In the table's order
+/// each of these gets something.
+const UNTOLD: [&str; 3] = ["xreadgroup", "xclaim", "xautoclaim"];
 /// A time of expiry that no test reaches.
 const TWO_HOURS: Duration = Duration::from_secs(7200);
 
@@ -191,6 +194,7 @@ impl Bed {
             .lines
             .iter()
             .filter(|line| !line.is_last && !line.name.starts_with('b'))
+            .filter(|line| !UNTOLD.contains(&line.name.as_str()))
             .collect();
         let count = scale(1000, 5000);
         let mut player = Player::at(&self.pair.source, 0, &fillings)?;
