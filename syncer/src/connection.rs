@@ -237,6 +237,7 @@ impl Connection {
                 encode::command(&mut out, words);
             }
             self.stream.write_all(&out).await.map_err(ConnectionError::Io)?;
+            self.stream.flush().await.map_err(ConnectionError::Io)?;
             let mut answers = Vec::with_capacity(commands.len());
             for _ in commands {
                 answers.push(self.read_frame().await?);

@@ -20,7 +20,12 @@ mod whole_keys;
 
 pub use names::{CORE, Known};
 
-use crate::{grace::Grace, rdb::support::Unsupported, resp::encode, target::examine::Capabilities};
+use crate::{
+    grace::Grace,
+    rdb::support::Unsupported,
+    resp::encode,
+    target::examine::{Capabilities, Since},
+};
 
 /// A command's words, its name first.
 pub type Words<'a> = [&'a [u8]];
@@ -99,6 +104,13 @@ impl<'a> Output<'a> {
     /// A script of our own. It runs whole within our EXEC, reads what it needs there, and names its keys.
     fn script(&mut self, body: &str, keys: &Words<'_>, arguments: &Words<'_>) {
         let count = keys.len().to_string();
+        // Up to 6.2 with `lua-replicate-commands no` a script that has read a time may not write.
+        let body = match self.target.has(Since::redis(7, 0)) {
+            true => body.to_owned(),
+            false => {
+                ["if redis.replicate_commands then redis.replicate_commands() end\n", body].concat()
+            }
+        };
         self.joined(&[&[b"EVAL", body.as_bytes(), count.as_bytes()], keys, arguments]);
     }
 

@@ -66,6 +66,14 @@ impl Attached {
         self.record.as_ref().map_or_else(Expected::absent, Expected::record)
     }
 
+    /// Asks again what the target can take.
+    pub(super) async fn learn_target(&mut self) -> Result<(), TargetError> {
+        self.capabilities = capabilities(&mut self.reader).await?;
+        self.terms.target = self.capabilities;
+        self.terms.known = known_commands(&mut self.reader, &self.capabilities).await?;
+        Ok(())
+    }
+
     /// Looks whether there are keys that are not ours.
     pub(super) async fn has_foreign_keys(&mut self) -> Result<bool, TargetError> {
         self.foreign = foreign_keys(&mut self.reader).await?;

@@ -93,6 +93,8 @@ impl Applier {
                         // The copy begins in a moment; until then the stream is over (Promise 9).
                         self.link.state.set_phase(Phase::Handshaking);
                     }
+                    // What the target lacked may be there now: a module was loaded, a limit raised.
+                    attached.learn_target().await?;
                     self.link.state.clear_halt();
                     return Ok(Wake::Spool);
                 }

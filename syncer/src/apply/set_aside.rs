@@ -43,9 +43,11 @@ impl Applier {
         refusal: &UnitRefusal,
     ) -> Result<SetAside, TargetError> {
         let cause = match refusal {
-            UnitRefusal::Refused { .. } | UnitRefusal::Unsupported { .. } => Cause::Unsupported,
+            UnitRefusal::Unsupported { .. } => Cause::Unsupported,
             UnitRefusal::Rejected { .. } => Cause::Refused,
-            UnitRefusal::Unasked(_)
+            // Among them a SWAPDB: without it all that follows would go to the wrong database.
+            UnitRefusal::Refused { .. }
+            | UnitRefusal::Unasked(_)
             | UnitRefusal::NoDatabase(_)
             | UnitRefusal::UnknownDatabase
             | UnitRefusal::TooLarge(_)
@@ -54,9 +56,12 @@ impl Applier {
         let Some((commands, db)) = flow.refused_unit().filter(|_| self.sets_aside()) else {
             return Ok(SetAside::Not(None));
         };
+        if commands.len() as u64 > FILE_BYTES_MAX {
+            return Ok(SetAside::Not(Some(self.full())));
+        }
         let commands = commands.to_vec();
         let error = refusal.to_string();
-        let Some(letter) = letter(attached, end, db, cause, error, commands) else {
+        let Some(letter) = letter(attached, end, (db, 0), cause, error, commands) else {
             return Ok(SetAside::Not(None));
         };
         match self.append(&letter)? {
@@ -84,15 +89,26 @@ impl Applier {
             return Ok(false);
         }
         let found = batch.commands_at(&errors.indexes);
+        let mut kept: Vec<Letter> = Vec::new();
         for ((index, db, bytes), (_, error)) in found.into_iter().zip(&errors.first) {
             let Some(unit) = batch.unit_of(index).and_then(|unit| batch.units.get(unit)) else {
                 return Ok(false);
             };
             let commands = batch.bytes[bytes].to_vec();
-            let letter = letter(attached, unit.end, db, Cause::Failed, error.clone(), commands);
+            let twins = kept
+                .iter()
+                .filter(|one| one.end == unit.end && one.db == db && one.commands == commands);
+            let place = (db, twins.count() as u64);
+            let letter = letter(attached, unit.end, place, Cause::Failed, error.clone(), commands);
             let Some(letter) = letter else { return Ok(false) };
-            if self.append(&letter)? == Appended::Full {
-                return Ok(false);
+            match self.append(&letter) {
+                Ok(Appended::New | Appended::Known) => kept.push(letter),
+                Ok(Appended::Full) => return Ok(false),
+                // The record has passed it: a wait would lose it, a halt does not.
+                Err(error) => {
+                    tracing::warn!(%error, "a command that failed is not in the dead letters");
+                    return Ok(false);
+                }
             }
             tracing::warn!(offset = unit.end.0, "a command that failed went to the dead letters");
         }
@@ -132,7 +148,7 @@ impl Applier {
 fn letter(
     attached: &Attached,
     end: Offset,
-    db: DbIndex,
+    (db, twins): (DbIndex, u64),
     cause: Cause,
     error: String,
     commands: Vec<u8>,
@@ -143,6 +159,7 @@ fn letter(
         replid: record.position?.position.replid.to_string(),
         end,
         db,
+        twins,
         cause,
         at_ms: Timestamp::now().as_millis(),
         error,

@@ -88,7 +88,7 @@ impl Applier {
                 if let Some(record) = &mut attached.record {
                     record.unverified += errors.count as u64;
                 }
-                self.confirmed = next.position.map(|at| at.position);
+                // Not confirmed before a record that counts them is: should the connection be lost, it counts as unchecked.
                 self.show(attached.record.as_ref());
                 self.count(counts, units, data_commands);
                 // The guard that rode behind this EXEC was not looked at.

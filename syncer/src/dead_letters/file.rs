@@ -153,6 +153,7 @@ pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::{super::letter::tests::letter, *};
+    use crate::position::DbIndex;
 
     #[test]
     fn a_letter_is_kept_once_whatever_happens_in_between() {
@@ -161,23 +162,27 @@ mod tests {
         assert_eq!(file.count().unwrap(), 0);
         assert_eq!(file.append(&letter(1)).unwrap(), Appended::New);
         assert_eq!(file.append(&letter(1)).unwrap(), Appended::Known);
+        let twin = Letter { twins: 1, ..letter(1) };
+        assert_eq!(file.append(&twin).unwrap(), Appended::New);
+        let elsewhere = Letter { db: DbIndex(4), ..letter(1) };
+        assert_eq!(file.append(&elsewhere).unwrap(), Appended::New);
         let mode = fs::metadata(file.path()).unwrap().mode();
         assert_eq!(mode & 0o777, 0o600);
         // A process that was killed in the middle of the next one.
         let whole = fs::read(file.path()).unwrap();
-        for torn in 1..whole.len() {
+        for torn in 1..whole.len() / 3 {
             fs::write(file.path(), [&whole[..], &whole[..torn]].concat()).unwrap();
             let mut file = DeadLetterFile::new(dir.path());
             assert_eq!(file.append(&letter(1)).unwrap(), Appended::Known);
             assert_eq!(file.append(&letter(2)).unwrap(), Appended::New);
-            assert_eq!(file.count().unwrap(), 2);
+            assert_eq!(file.count().unwrap(), 4);
         }
     }
 
     #[test]
     fn the_file_is_bounded_and_may_be_moved_away() {
         let dir = tempfile::tempdir().unwrap();
-        let mut file = DeadLetterFile { bytes_max: 250, ..DeadLetterFile::new(dir.path()) };
+        let mut file = DeadLetterFile { bytes_max: 260, ..DeadLetterFile::new(dir.path()) };
         assert_eq!(file.append(&letter(1)).unwrap(), Appended::New);
         assert_eq!(file.append(&letter(2)).unwrap(), Appended::Full);
         fs::rename(file.path(), dir.path().join("kept")).unwrap();

@@ -1,4 +1,4 @@
-//! One dead letter, and its form in the file: a RESP array of ten strings, the last of which are the commands themselves
+//! One dead letter, and its form in the file: a RESP array of eleven strings, the last of which are the commands themselves
 //! in RESP. Pure.
 
 use crate::{
@@ -48,6 +48,8 @@ pub struct Letter {
     pub end: Offset,
     /// The database that its first command was for.
     pub db: DbIndex,
+    /// How many equal commands of its unit failed before it.
+    pub twins: u64,
     /// Why.
     pub cause: Cause,
     /// When, in milliseconds since 1970.
@@ -59,24 +61,25 @@ pub struct Letter {
 }
 
 /// What makes two letters the same: a unit that is met again after a restart is not kept twice.
-pub(super) type Key = (CopyId, u64, u64);
+pub(super) type Key = (CopyId, u64, u32, u64, u64);
 
 impl Letter {
     pub(super) fn key(&self) -> Key {
         let mut crc = Crc64::default();
         crc.update(&self.commands);
-        (self.copy_id, self.end.0, crc.value())
+        (self.copy_id, self.end.0, self.db.0, self.twins, crc.value())
     }
 
     /// Appends it.
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         let error: String = self.error.chars().take(ERROR_CHARS_MAX).collect();
-        encode::array_header(out, 10);
+        encode::array_header(out, 11);
         HEAD.iter().for_each(|word| encode::bulk(out, word.as_bytes()));
         encode::bulk(out, self.copy_id.to_string().as_bytes());
         encode::bulk(out, self.replid.as_bytes());
         encode::bulk_number(out, self.end.0);
         encode::bulk_number(out, self.db.0);
+        encode::bulk_number(out, self.twins);
         encode::bulk(out, self.cause.as_str().as_bytes());
         encode::bulk_number(out, self.at_ms);
         encode::bulk(out, error.as_bytes());
@@ -97,16 +100,17 @@ impl Letter {
         if text(0)? != HEAD[0] || text(1)? != HEAD[1] {
             return Err(wrong());
         }
-        let cause = text(6)?;
+        let cause = text(7)?;
         let letter = Self {
             copy_id: text(2)?.parse().map_err(|_| wrong())?,
             replid: text(3)?.to_owned(),
             end: Offset(text(4)?.parse().map_err(|_| wrong())?),
             db: DbIndex(text(5)?.parse().map_err(|_| wrong())?),
+            twins: text(6)?.parse().map_err(|_| wrong())?,
             cause: Cause::ALL.into_iter().find(|one| one.as_str() == cause).ok_or_else(wrong)?,
-            at_ms: text(7)?.parse().map_err(|_| wrong())?,
-            error: text(8)?.to_owned(),
-            commands: word(9)?.to_vec(),
+            at_ms: text(8)?.parse().map_err(|_| wrong())?,
+            error: text(9)?.to_owned(),
+            commands: word(10)?.to_vec(),
         };
         Ok(Some((letter, next)))
     }
@@ -122,6 +126,7 @@ pub(super) mod tests {
             replid: "a".repeat(40),
             end: Offset(end),
             db: DbIndex(3),
+            twins: 0,
             cause: Cause::Refused,
             at_ms: 7,
             error: "ERR no".into(),

@@ -4,8 +4,8 @@
 
 use crate::rdb::{event::ModuleId, support::Unsupported};
 
-/// A module as MODULE LIST calls it, the types of its values, and what is said where it is not there.
-type Row = (&'static str, &'static [&'static [u8; 9]], Unsupported);
+/// The modules that have these types, as MODULE LIST calls them, the types, and what is said where none is there.
+type Row = (&'static [&'static str], &'static [&'static [u8; 9]], Unsupported);
 
 const fn missing(reason: &'static str) -> Unsupported {
     Unsupported {
@@ -16,28 +16,33 @@ const fn missing(reason: &'static str) -> Unsupported {
 }
 
 static TABLE: [Row; 8] = [
-    ("rejson", &[b"ReJSON-RL"], missing("the target lacks the module ReJSON (JSON values)")),
+    // Valkey's is called json (valkey-json, src/json/json.cc).
     (
-        "bf",
+        &["rejson", "json"],
+        &[b"ReJSON-RL"],
+        missing("the target lacks the module ReJSON (JSON values)"),
+    ),
+    (
+        &["bf"],
         &[b"MBbloom--", b"MBbloomCF", b"CMSk-TYPE", b"TopK-TYPE", b"TDIS-TYPE", b"bloomfltr"],
         missing(
             "the target lacks the module bf (Bloom and cuckoo filters, sketches, top-k, t-digest)",
         ),
     ),
-    ("timeseries", &[b"TSDB-TYPE"], missing("the target lacks the module timeseries")),
+    (&["timeseries"], &[b"TSDB-TYPE"], missing("the target lacks the module timeseries")),
     (
-        "search",
+        &["search"],
         &[b"trietype0", b"ft_index0", b"scdtype00"],
         missing("the target lacks the module search (suggestions)"),
     ),
     (
-        "vectorset",
+        &["vectorset"],
         &[b"vectorset"],
         missing("the target lacks vector sets (they came with Redis 8.0)"),
     ),
-    ("tairstring", &[b"exstrtype"], missing("the target lacks the module TairString")),
-    ("tairhash", &[b"tairhash-"], missing("the target lacks the module TairHash")),
-    ("tairzset", &[b"tairzset_"], missing("the target lacks the module TairZset")),
+    (&["tairstring"], &[b"exstrtype"], missing("the target lacks the module TairString")),
+    (&["tairhash"], &[b"tairhash-"], missing("the target lacks the module TairHash")),
+    (&["tairzset"], &[b"tairzset_"], missing("the target lacks the module TairZset")),
 ];
 
 /// The rows of the table that the target lacks, as bits.
@@ -52,7 +57,9 @@ impl MissingModules {
     pub fn beside<'a>(loaded: impl IntoIterator<Item = &'a str>) -> Self {
         let mut bits = u8::MAX;
         for name in loaded {
-            let row = TABLE.iter().position(|(module, ..)| name.eq_ignore_ascii_case(module));
+            let row = TABLE.iter().position(|(modules, ..)| {
+                modules.iter().any(|module| name.eq_ignore_ascii_case(module))
+            });
             bits &= !row.map_or(0, |row| 1 << row);
         }
         Self(bits)
@@ -82,6 +89,7 @@ mod tests {
         assert!(missing.check(json).unwrap_err().reason.contains("ReJSON"));
         assert_eq!(missing.check(unknown), Ok(()));
         assert_eq!(MissingModules::beside(["ReJSON"]).check(json), Ok(()));
+        assert_eq!(MissingModules::beside(["json"]).check(json), Ok(()));
         assert_eq!(MissingModules::default().check(json), Ok(()));
     }
 }

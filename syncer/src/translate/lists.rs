@@ -3,7 +3,9 @@
 use super::{Form, Output, Words, is, number};
 use crate::rdb::support::Unsupported;
 
+/// A list of one element that is turned in place keeps its time of expiry: it is never empty.
 const MOVE: &str = "\
+if KEYS[1] == KEYS[2] and redis.call('LLEN', KEYS[1]) < 2 then return end
 local moved = redis.call(ARGV[1], KEYS[1])
 if moved then redis.call(ARGV[2], KEYS[2], moved) end";
 

@@ -18,12 +18,29 @@ const NO_ACKED: Unsupported = Unsupported {
     remedy: "use a target of Redis 8.2 or newer, or trim without ACKED and DELREF at the source",
 };
 
-/// For each group: these entries are pending no more; then they go.
+/// What groups have pending of it stays.
+const DELETE: &str = "\
+local function delete(id) redis.call('XDEL', KEYS[1], id) end
+";
+
+/// In each group the entry is pending no more; then it goes.
 const DELETE_EVERYWHERE: &str = "\
-for _, group in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
-  redis.call('XACK', KEYS[1], group[2], unpack(ARGV))
+local function delete(id)
+  for _, group in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
+    redis.call('XACK', KEYS[1], group[2], id)
+  end
+  redis.call('XDEL', KEYS[1], id)
 end
-redis.call('XDEL', KEYS[1], unpack(ARGV))";
+";
+
+/// All that are named.
+const EACH: &str = "for _, id in ipairs(ARGV) do delete(id) end";
+
+/// Those that the group had pending: the others stay as they are.
+const EACH_PENDING: &str = "\
+for i = 2, #ARGV do
+  if redis.call('XACK', KEYS[1], ARGV[1], ARGV[i]) == 1 then delete(ARGV[i]) end
+end";
 
 /// An entry goes where no group has it pending and every group has come by it.
 const DELETE_ACKED: &str = "\
@@ -39,7 +56,7 @@ local function before(a, b)
   if #as ~= #bs then return #as < #bs end
   return as < bs
 end
-for _, id in ipairs(ARGV) do
+local function delete(id)
   local goes = true
   for _, group in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
     local fields = {}
@@ -48,7 +65,8 @@ for _, id in ipairs(ARGV) do
     if #redis.call('XPENDING', KEYS[1], fields['name'], id, id, 1) > 0 then goes = false end
   end
   if goes then redis.call('XDEL', KEYS[1], id) end
-end";
+end
+";
 
 pub(super) fn xadd(words: &Words<'_>, out: &mut Output<'_>) -> Result<Form, Unsupported> {
     // The options end at the id.
@@ -94,6 +112,11 @@ fn trim(words: &Words<'_>, end: usize, out: &mut Output<'_>) -> Result<Form, Uns
         if is_default || (is(word, "NOMKSTREAM") && !out.target.has(SINCE_6_2)) {
             left_out.get_or_insert_with(Vec::new).push(index);
         }
+        // The source says `MAXLEN = <what was left> LIMIT n` (t_stream.c, streamRewriteApproxSpecifier), which it takes
+        // from a master only. The number is the result, so the limit says nothing more.
+        if is(word, "LIMIT") && index + 1 < end {
+            left_out.get_or_insert_with(Vec::new).extend([index, index + 1]);
+        }
     }
     let Some(left_out) = left_out else { return Ok(Form::Same) };
     let kept = words.iter().enumerate().filter(|(index, _)| !left_out.contains(index));
@@ -133,6 +156,17 @@ enum References {
     Acked,
 }
 
+impl References {
+    /// The function `delete(id)` of a script.
+    fn deletion(self) -> &'static str {
+        match self {
+            Self::Keep => DELETE,
+            Self::Delete => DELETE_EVERYWHERE,
+            Self::Acked => DELETE_ACKED,
+        }
+    }
+}
+
 /// `[KEEPREF | DELREF | ACKED] IDS n id …`
 fn references<'w, 'a>(words: &'w Words<'a>) -> Option<(References, &'w Words<'a>)> {
     let at = words.iter().position(|word| is(word, "IDS"))?;
@@ -151,7 +185,10 @@ pub(super) fn xdelex(words: &Words<'_>, out: &mut Output<'_>) -> Result<Form, Un
     check(out)?;
     let [_, key, rest @ ..] = words else { return Ok(Form::Same) };
     let Some((references, ids)) = references(rest) else { return Ok(Form::Same) };
-    delete(key, references, ids, out);
+    match references {
+        References::Keep => out.joined(&[&[b"XDEL", key], ids]),
+        _ => out.script(&[references.deletion(), EACH].concat(), &[key], ids),
+    }
     Ok(Form::Written)
 }
 
@@ -160,18 +197,7 @@ pub(super) fn xackdel(words: &Words<'_>, out: &mut Output<'_>) -> Result<Form, U
     check(out)?;
     let [_, key, group, rest @ ..] = words else { return Ok(Form::Same) };
     let Some((references, ids)) = references(rest) else { return Ok(Form::Same) };
-    out.joined(&[&[b"XACK", key, group], ids]);
-    delete(key, references, ids, out);
+    let arguments = [&[*group], ids].concat();
+    out.script(&[references.deletion(), EACH_PENDING].concat(), &[key], &arguments);
     Ok(Form::Written)
-}
-
-fn delete(key: &[u8], references: References, ids: &Words<'_>, out: &mut Output<'_>) {
-    match references {
-        References::Keep => out.joined(&[&[b"XDEL", key], ids]),
-        // A script spreads its arguments over one call: not too many at once.
-        References::Delete => {
-            ids.chunks(1000).for_each(|ids| out.script(DELETE_EVERYWHERE, &[key], ids));
-        }
-        References::Acked => out.script(DELETE_ACKED, &[key], ids),
-    }
 }

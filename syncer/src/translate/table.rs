@@ -39,8 +39,8 @@ pub(super) const ROWS: &[Row] = &[
     ("zrangestore", Since::redis(6, 2), 0, sorted_sets::zrangestore),
     ("zdiffstore", Since::redis(6, 2), 0, sorted_sets::zdiffstore),
     // Streams.
-    ("xadd", Since::both((8, 2, 0), Since::NEVER), 0, streams::xadd),
-    ("xtrim", Since::both((8, 2, 0), Since::NEVER), 0, streams::xtrim),
+    ("xadd", Since::never(), 0, streams::xadd),
+    ("xtrim", Since::never(), 0, streams::xtrim),
     ("xgroup", Since::redis(7, 0), 0, streams::xgroup),
     ("xsetid", Since::redis(7, 0), 0, streams::xsetid),
     ("xdelex", Since::both((8, 2, 0), Since::NEVER), 0, streams::xdelex),

@@ -131,7 +131,8 @@ fn streams_lose_what_the_target_cannot_remember_and_no_entry() {
             ("XDELEX s IDS 2 1-1 2-1", "XDEL s 1-1 2-1"),
             ("XDELEX s IDS 3 1-1 2-1", "="),
             ("XDELEX s DELREF IDS 1 1-1", "EVAL 1 s 1-1"),
-            ("XACKDEL s g ACKED IDS 1 1-1", "XACK s g 1-1; EVAL 1 s 1-1"),
+            ("XACKDEL s g ACKED IDS 1 1-1", "EVAL 1 s g 1-1"),
+            ("XADD s MAXLEN = 5 LIMIT 9 1-1 LIMIT 9", "XADD s MAXLEN = 5 1-1 LIMIT 9"),
         ],
     );
 }
@@ -146,6 +147,9 @@ fn families_that_parted_are_led_back_to_what_both_know() {
         ("HSETEX h FNX PXAT 9 FIELDS 1 f v", "="),
         ("HGETDEL h FIELDS 1 f", "="),
         ("XDELEX s IDS 1 1-1", "="),
+        ("XADD s MAXLEN = 5 LIMIT 9 KEEPREF 1-1 f v", "XADD s MAXLEN = 5 KEEPREF 1-1 f v"),
+        ("XTRIM s MAXLEN = 5 LIMIT 9", "XTRIM s MAXLEN = 5"),
+        ("XADD s 1-1 f v", "="),
     ];
     check(Redis, 12, &to_redis_8);
     let to_valkey_8 = [

@@ -35,6 +35,9 @@ LMOVE list:1 list:2 RIGHT RIGHT
 LMOVE list:1 list:2 LEFT RIGHT
 LMOVE list:2 list:1 RIGHT LEFT
 LMOVE list:2 list:2 LEFT RIGHT
+RPUSH list:turned only
+PEXPIREAT list:turned 4102444800000
+LMOVE list:turned list:turned LEFT RIGHT
 LMPOP 1 list:2 RIGHT COUNT 2
 RPUSHX list:2 p q r
 LPUSHX list:2 s t
@@ -126,7 +129,8 @@ XREADGROUP GROUP one reader COUNT 9 STREAMS many >
 XREADGROUP GROUP two reader COUNT 4 STREAMS many >
 XDELEX many IDS 1 1-1
 XDELEX many DELREF IDS 1 2-1
-XACKDEL many one KEEPREF IDS 1 3-1
+XADD many 6-1 f f
+XACKDEL many one KEEPREF IDS 2 3-1 6-1
 XACK many two 4-1
 XACKDEL many one ACKED IDS 1 4-1
 XACKDEL many one ACKED IDS 1 5-1

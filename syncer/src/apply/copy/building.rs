@@ -145,7 +145,8 @@ impl Building {
         self.writer.close(batch);
         // The old value is freed aside; RENAME alone would free it on the spot. All of this is one EXEC.
         batch.remove(&self.key, &self.target, name);
-        if self.writer.has_expiries() {
+        // What was seen to have fields that last is not gone by itself.
+        if self.writer.has_expiries() && batch.wanted_length.is_none() {
             batch.may_be_gone = Some(batch.command_count);
         }
         batch.command(&[b"RENAME".as_slice(), self.temporary.as_bytes(), &self.key], name);

@@ -134,11 +134,15 @@ impl Restorer {
         }
     }
 
-    /// Reads how long a value under construction is. Nothing is added to it any more: gone since, RENAME finds nothing.
+    /// Reads how long a value under construction is. Gone since, RENAME finds nothing; a string, whose last byte makes it
+    /// anew, is watched from here on.
     async fn check_length(&mut self, wanted: &WantedLength) -> Result<(), TargetError> {
         let is_elsewhere = wanted.db != Route::RECORD_DB;
         if is_elsewhere {
             self.writer.ask(&["SELECT", &wanted.db.to_string()]).await?;
+        }
+        if wanted.verb == "STRLEN" {
+            self.writer.ask(&["WATCH", &wanted.key]).await?;
         }
         let length = self.writer.ask(&[wanted.verb, &wanted.key]).await;
         if is_elsewhere {
@@ -165,6 +169,9 @@ impl Restorer {
         let (errors, was_applied) = match outcome {
             Outcome::Applied(errors) if errors.count == 0 => return Ok(()),
             Outcome::Applied(errors) => (errors, true),
+            Outcome::RecordChanged if batch.wanted_length.is_some() => {
+                return Err(TargetError::PartGone("it was touched by another hand".into()).into());
+            }
             Outcome::RecordChanged => return Err(TargetError::RecordChanged.into()),
             Outcome::Aborted { queued, .. } => (queued, false),
         };
