@@ -351,7 +351,7 @@ fn data_verified(report: Option<&SyncReport>) -> Finding {
             None,
             "RepliesLost",
             format!(
-                "the replies of {} batches were lost when a process or a node ended; what they wrote was committed with the position, but no reply says that each command was accepted",
+                "{} batches or commands are in doubt: their replies were lost when a process or a node ended, or they went to the dead letters",
                 report.data_verified.unchecked_batches
             ),
         ),

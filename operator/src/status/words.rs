@@ -94,7 +94,7 @@ pub const DATA_VERIFIED: &[Word] = &[
     ("RepliesChecked", "Every command's reply was read, and none was an error."),
     (
         "RepliesLost",
-        "A process or a node ended between a batch and its replies. The batch is in the standby with its position; whether each of its commands was accepted, nobody saw. The next full copy settles it.",
+        "A process or a node ended between a batch and its replies: the batch is in the standby with its position, but whether each of its commands was accepted, nobody saw. Or commands went to the dead letters (`status.links[].deadLetters`). The next full copy settles it.",
     ),
     ("DataDiffers", "See `Ready`."),
     (

@@ -134,7 +134,8 @@ words! {
         TargetOutOfMemory,
         /// The target evicts keys when it is full: `maxmemory` is set and `maxmemory-policy` is not `noeviction`. Nothing is
         /// written to it, since evicted keys would be missing without a word. `CONFIG SET maxmemory-policy noeviction` at
-        /// every node of the target, with `CONFIG REWRITE`; or allow it (`preflight.evictingTarget: Allow`).
+        /// every node of the target, with `CONFIG REWRITE`; or allow it (in a RedisSync `preflight.evictingStandby: Allow`, in
+        /// the syncer's file `preflight.evictingTarget: Allow`).
         TargetEvicts,
         /// The target refuses writes because it cannot save (`MISCONF`). Look at its disk and its log.
         TargetMisconf,
