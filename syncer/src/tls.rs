@@ -167,10 +167,16 @@ fn host(peer: &Peer) -> Option<ServerName<'static>> {
 }
 
 fn certificates(pem: &Pem) -> Result<Vec<CertificateDer<'static>>, InvalidTls> {
-    let bad = |why: String| InvalidTls::BadCertificate { from: pem.from.clone(), why };
-    let found = CertificateDer::pem_slice_iter(&pem.bytes)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|why| bad(why.to_string()))?;
+    // The library's words may hold lines of the file, and so a key that was put there by mistake.
+    let bad = |_| {
+        InvalidTls::BadCertificate {
+        from: pem.from.clone(),
+        why: "it is no PEM: lines `-----BEGIN CERTIFICATE-----` and `-----END CERTIFICATE-----` with base64 between them"
+            .to_owned(),
+    }
+    };
+    let found =
+        CertificateDer::pem_slice_iter(&pem.bytes).collect::<Result<Vec<_>, _>>().map_err(bad)?;
     match found.is_empty() {
         true => Err(InvalidTls::NoCertificate { from: pem.from.clone() }),
         false => Ok(found),

@@ -9,6 +9,7 @@ use crate::{
     contract::{OnRejected, Timestamp},
     dead_letters::{Appended, Cause, FILE_BYTES_MAX, Letter},
     position::{DbIndex, Offset},
+    resp::command::Command,
     target::{
         error::{TargetError, is_passing},
         guarded::Errors,
@@ -45,7 +46,6 @@ impl Applier {
         let cause = match refusal {
             UnitRefusal::Unsupported { .. } => Cause::Unsupported,
             UnitRefusal::Rejected { .. } => Cause::Refused,
-            // Among them a SWAPDB: without it all that follows would go to the wrong database.
             UnitRefusal::Refused { .. }
             | UnitRefusal::Unasked(_)
             | UnitRefusal::NoDatabase(_)
@@ -56,6 +56,9 @@ impl Applier {
         let Some((commands, db)) = flow.refused_unit().filter(|_| self.sets_aside()) else {
             return Ok(SetAside::Not(None));
         };
+        if swaps_databases(commands) {
+            return Ok(SetAside::Not(None));
+        }
         if commands.len() as u64 > FILE_BYTES_MAX {
             return Ok(SetAside::Not(Some(self.full())));
         }
@@ -95,6 +98,9 @@ impl Applier {
                 return Ok(false);
             };
             let commands = batch.bytes[bytes].to_vec();
+            if swaps_databases(&commands) {
+                return Ok(false);
+            }
             let twins = kept
                 .iter()
                 .filter(|one| one.end == unit.end && one.db == db && one.commands == commands);
@@ -145,6 +151,19 @@ impl Applier {
     }
 }
 
+/// Without a SWAPDB all that follows would go to the wrong database: it, and what comes with it, halts.
+fn swaps_databases(commands: &[u8]) -> bool {
+    let mut command = Command::default();
+    let mut at = 0;
+    while let Ok(Some(next)) = command.parse(commands, at) {
+        if command.name(commands).eq_ignore_ascii_case(b"SWAPDB") {
+            return true;
+        }
+        at = next;
+    }
+    false
+}
+
 fn letter(
     attached: &Attached,
     end: Offset,
@@ -165,4 +184,21 @@ fn letter(
         error,
         commands,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resp::encode;
+
+    #[test]
+    fn a_swap_of_databases_is_found_wherever_it_stands_in_its_unit() {
+        let mut unit = Vec::new();
+        for words in [&["MULTI"][..], &["SET", "k", "SWAPDB"], &["EXEC"]] {
+            encode::command(&mut unit, words);
+        }
+        assert!(!swaps_databases(&unit));
+        encode::command(&mut unit, &["swapdb", "1", "2"]);
+        assert!(swaps_databases(&unit));
+    }
 }

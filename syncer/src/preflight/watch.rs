@@ -56,6 +56,12 @@ impl Probe {
         Self { peer, connection: None, may_ask_time: true }
     }
 
+    /// A round begins: with the login and the rights of now, not those of the last one.
+    async fn reopen(&mut self, site: &Site, name: &str) -> Result<&mut Connection, String> {
+        self.connection = None;
+        self.open(site, name).await
+    }
+
     pub(super) async fn open(
         &mut self,
         site: &Site,
@@ -100,7 +106,7 @@ impl Probe {
         let address = self.peer.address.clone();
         let user = site.login.auth.as_ref().and_then(|auth| auth.username.clone());
         let user = user.unwrap_or_else(|| "default".to_owned());
-        let connection = self.open(site, name).await?;
+        let connection = self.reopen(site, name).await?;
         let facts = read::source(connection, &address, &user, record, is_attached).await;
         self.kept(facts)
     }
@@ -112,7 +118,7 @@ impl Probe {
         database: Option<u32>,
     ) -> Result<NodeFacts, String> {
         let address = self.peer.address.clone();
-        let connection = self.open(site, name).await?;
+        let connection = self.reopen(site, name).await?;
         let facts = read::target(connection, &address, database).await;
         self.kept(facts)
     }

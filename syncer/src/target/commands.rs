@@ -17,6 +17,8 @@ use crate::{
     resp::encode,
 };
 
+/// How long a string is; one under construction is watched besides.
+pub const STRLEN: &str = "STRLEN";
 /// Elements of one command: the target does nothing else meanwhile. Below the 1024 × 1024 words that servers up to
 /// 6.2 take.
 const ELEMENTS_MAX: usize = 1000;
@@ -177,7 +179,7 @@ impl ValueWriter {
     pub fn wanted_length(&self, db: DbIndex, key: &str) -> Option<WantedLength> {
         let (verb, least, most) = match self.written {
             0 => (self.length_verb, self.lasting, self.sent),
-            bytes => ("STRLEN", bytes, bytes),
+            bytes => (STRLEN, bytes, bytes),
         };
         (least > 0).then(|| WantedLength { db, key: key.to_owned(), verb, least, most })
     }

@@ -14,6 +14,7 @@ use crate::{
     spool::CopyId,
     state::HaltDetails,
     target::{
+        commands::STRLEN,
         error::{
             TargetError, is_about_the_value, is_no_such_key, is_part_gone, is_passing,
             without_arguments,
@@ -141,7 +142,7 @@ impl Restorer {
         if is_elsewhere {
             self.writer.ask(&["SELECT", &wanted.db.to_string()]).await?;
         }
-        if wanted.verb == "STRLEN" {
+        if wanted.verb == STRLEN {
             self.writer.ask(&["WATCH", &wanted.key]).await?;
         }
         let length = self.writer.ask(&[wanted.verb, &wanted.key]).await;
@@ -169,7 +170,9 @@ impl Restorer {
         let (errors, was_applied) = match outcome {
             Outcome::Applied(errors) if errors.count == 0 => return Ok(()),
             Outcome::Applied(errors) => (errors, true),
-            Outcome::RecordChanged if batch.wanted_length.is_some() => {
+            Outcome::RecordChanged
+                if batch.wanted_length.as_ref().is_some_and(|wanted| wanted.verb == STRLEN) =>
+            {
                 return Err(TargetError::PartGone("it was touched by another hand".into()).into());
             }
             Outcome::RecordChanged => return Err(TargetError::RecordChanged.into()),
