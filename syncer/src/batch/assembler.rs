@@ -76,17 +76,12 @@ impl Assembler {
         buf: &[u8],
         unit: &UnitSpan,
     ) -> Result<(), UnitRefusal> {
-        let unit_buf = &buf[..unit.bytes.end];
-        let mut at = unit.bytes.start;
-        while at < unit.bytes.end {
-            let Some(end) = self.command.parse(unit_buf, at)? else {
-                return Err(RespError::MissingCrLf.into());
-            };
-            if let Verdict::Select(db) = judge(&self.command, unit_buf, &unit_buf[at..end]) {
-                self.db = Some(db);
+        self.each_command(buf, unit, |this, buf, bytes| {
+            if let Verdict::Select(db) = judge(&this.command, buf, bytes) {
+                this.db = Some(db);
             }
-            at = end;
-        }
+            Ok(())
+        })?;
         self.note_end(batch, unit);
         Ok(())
     }
@@ -125,6 +120,16 @@ impl Assembler {
         buf: &[u8],
         unit: &UnitSpan,
     ) -> Result<(), UnitRefusal> {
+        self.each_command(buf, unit, |this, buf, bytes| this.add_command(batch, buf, bytes))
+    }
+
+    /// Visits the commands of a unit, each parsed, with the buffer up to the unit's end and its own bytes.
+    fn each_command(
+        &mut self,
+        buf: &[u8],
+        unit: &UnitSpan,
+        mut visit: impl FnMut(&mut Self, &[u8], &[u8]) -> Result<(), UnitRefusal>,
+    ) -> Result<(), UnitRefusal> {
         // The decoder has seen that the unit is whole, so each command in it is.
         let unit_buf = &buf[..unit.bytes.end];
         let mut at = unit.bytes.start;
@@ -132,7 +137,7 @@ impl Assembler {
             let Some(end) = self.command.parse(unit_buf, at)? else {
                 return Err(RespError::MissingCrLf.into());
             };
-            self.add_command(batch, unit_buf, &unit_buf[at..end])?;
+            visit(self, unit_buf, &unit_buf[at..end])?;
             at = end;
         }
         Ok(())

@@ -281,12 +281,20 @@ impl Watch {
     }
 
     fn tell_refusal(&mut self, why: Option<String>) {
-        let is_turn = self.link.evicts.borrow().is_some() != why.is_some();
-        if is_turn {
-            self.link.evicts.send_replace(why);
+        if self.turn_refusal(why) {
             // The check says the same as the wait.
             self.round_due = time::Instant::now();
         }
+    }
+
+    /// Tells the target's side why it may not write; whether that is another answer than before.
+    fn turn_refusal(&self, why: Option<String>) -> bool {
+        let evicts = &self.link.evicts;
+        let is_turn = evicts.borrow().is_some() != why.is_some();
+        if is_turn {
+            evicts.send_replace(why);
+        }
+        is_turn
     }
 
     /// Everything.
@@ -312,10 +320,7 @@ impl Watch {
             && let (Some(max), Some(policy)) =
                 (super::target::max_memory(target), super::target::policy(target))
         {
-            let why = refusal(max, policy, config.evicting_target);
-            if link.evicts.borrow().is_some() != why.is_some() {
-                link.evicts.send_replace(why);
-            }
+            self.turn_refusal(refusal(max, policy, config.evicting_target));
         }
         let facts = Facts {
             source,
